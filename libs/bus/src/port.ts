@@ -1,0 +1,79 @@
+import type { BodyOf, Contract, ReplyOf } from "@gantry/contracts";
+
+/** What a handler is told beside the body. */
+export interface Delivery {
+  readonly messageId: string;
+  /** True when this message may have been delivered before. */
+  readonly redelivered: boolean;
+  /** 1 at the first delivery. */
+  readonly attempt: number;
+  /** Aborts when the consumer is being closed. */
+  readonly signal: AbortSignal;
+}
+
+export type Handler<C extends Contract> = (body: BodyOf<C>, delivery: Delivery) => Promise<ReplyOf<C>>;
+
+/** A contract with its handler, made by {@link on}; the types meet there and nowhere else. */
+export interface Route {
+  readonly contract: Contract;
+  readonly handle: (body: unknown, delivery: Delivery) => Promise<unknown>;
+}
+
+export function on<C extends Contract>(contract: C, handle: Handler<C>): Route {
+  return { contract, handle: handle as Route["handle"] };
+}
+
+export interface CallOptions {
+  /** For `node.*` messages: the node's ID. */
+  readonly node?: string;
+  /** Default 30 s. Past it the call fails with TIMEOUT; a command may still be carried out. 0: no limit. */
+  readonly timeoutMs?: number;
+  /** Idempotency key; default: a new message ID. */
+  readonly key?: string;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * The message bus. One contract suite (`contract-suite.ts`) holds for each implementation.
+ *
+ * - Bodies and replies are serialized, and validated against their contract on both sides: a bad one is INVALID at
+ *   the sender, and at the receiver goes to the dead-letter queue (event, job, command without caller) or is answered INVALID.
+ * - A handler that throws a GantryError answers the caller with that code, message and details; any other error is INTERNAL,
+ *   is logged, and counts as a failed delivery for jobs and events (redelivered, after `maxAttempts` dead-lettered).
+ *   A command with a caller waiting is not retried after a coded error.
+ * - Calls to an owner nobody serves fail at once with UNAVAILABLE (unroutable), except commands sent with {@link send}
+ *   to a queue that is declared: these wait.
+ * - W3C trace context travels in headers; each publish and each handling is a span.
+ */
+export interface Bus extends AsyncDisposable {
+  /** Sends a command or query and waits for its reply. */
+  call<C extends Contract<"command"> | Contract<"query">>(contract: C, body: BodyOf<C>, options?: CallOptions): Promise<ReplyOf<C>>;
+  /** Sends a command or job; resolves when the broker has taken responsibility for it. */
+  send<C extends Contract<"command"> | Contract<"job">>(contract: C, body: BodyOf<C>, options?: CallOptions): Promise<void>;
+  /** Publishes an event; resolves when the broker has it. No subscriber is no error. */
+  publish<C extends Contract<"event">>(contract: C, body: BodyOf<C>): Promise<void>;
+
+  /**
+   * Consumes commands and queries of one owner: `queue` is its name (`scheduler`, `image-store`, `build`, `node.<id>`).
+   * `exclusive`: single active consumer. Queries and commands are handled `concurrency` at a time (default 64).
+   */
+  serve(queue: string, routes: readonly Route[], options?: ServeOptions): Promise<AsyncDisposable>;
+  /** Consumes a job queue, competing with other consumers. At most `concurrency` unacknowledged at a time (default 1). */
+  work(route: Route, options?: ServeOptions): Promise<AsyncDisposable>;
+  /**
+   * Receives events. With `group`, a durable queue of that name shares the events among its consumers; they are kept while
+   * nobody listens, and handled in order. Without, every subscriber gets each event published while it is subscribed.
+   */
+  subscribe(routes: readonly Route[], options?: SubscribeOptions): Promise<AsyncDisposable>;
+}
+
+export interface ServeOptions {
+  readonly concurrency?: number;
+  readonly exclusive?: boolean;
+  /** Deliveries before a message is dead-lettered; default 3. */
+  readonly maxAttempts?: number;
+}
+
+export interface SubscribeOptions extends ServeOptions {
+  readonly group?: string;
+}

@@ -1,0 +1,31 @@
+import type { BodyOf, Contract } from "@gantry/contracts";
+import type { Kysely, Migration } from "kysely";
+
+/** Messages that commit with the state they tell of, and are sent afterwards, in order, at least once. */
+export interface OutboxWriter {
+  publish<C extends Contract<"event">>(contract: C, body: BodyOf<C>): Promise<void>;
+  send<C extends Contract<"command"> | Contract<"job">>(contract: C, body: BodyOf<C>, options?: { node?: string; key?: string }): Promise<void>;
+}
+
+/** A service's own database: one SQLite file, or one PostgreSQL schema. */
+export interface Database<S> extends AsyncDisposable {
+  readonly kind: "sqlite" | "postgres";
+  readonly query: Kysely<S>;
+  /** Serializable enough for read-then-write: SQLite has one writer; PostgreSQL retries on serialization failures. */
+  transaction<T>(work: (tx: Kysely<S>, outbox: OutboxWriter) => Promise<T>): Promise<T>;
+  /** True the first time a message ID is seen by `consumer`, within the transaction: what makes consumers idempotent. */
+  firstSight(tx: Kysely<S>, consumer: string, messageId: string): Promise<boolean>;
+}
+
+export interface DatabaseOptions {
+  /** The service's name: file name or schema name. */
+  readonly service: string;
+  /** Name → migration, run in the order of their names. */
+  readonly migrations: Readonly<Record<string, Migration>>;
+}
+
+/** Where committed messages go: the bus, or what a test gives. */
+export interface OutboxTarget {
+  publish(contract: Contract<"event">, body: never): Promise<void>;
+  send(contract: Contract<"command"> | Contract<"job">, body: never, options?: { node?: string; key?: string }): Promise<void>;
+}

@@ -1,0 +1,2 @@
+export * from "./port.ts";
+export type * from "./native-port.ts";
