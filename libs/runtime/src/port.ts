@@ -101,7 +101,6 @@ export interface ExitStatus {
 
 export interface AttachOptions {
   stdin: boolean; stdout: boolean; stderr: boolean;
-  /** Only when open stdin is wanted: end the container's stdin when the client's side ends. */
 }
 
 /**
@@ -111,9 +110,9 @@ export interface AttachOptions {
  */
 export interface Runtime extends AsyncDisposable {
   start(spec: ContainerSpec, options?: {
-    /** Attached before the process runs, so that no output is lost. */
-    attach?: AttachOptions;
-  }): Promise<{ container: RunningContainer; attached: Duplex | null }>;
+    /** Attached before the process runs, so that no output is lost; `attached` has one stream for each, in order. */
+    attach?: readonly AttachOptions[];
+  }): Promise<{ container: RunningContainer; attached: Duplex[] }>;
   /** After a restart of the agent: the running container of this directory, or how it ended; null when it was never started. */
   find(dir: string): Promise<RunningContainer | ExitStatus | null>;
 }
