@@ -1,0 +1,37 @@
+/** Debian packages by task, each with its reason. A task needs those of `start` too. */
+export const PACKAGES = {
+  start: {
+    "gcc": "compiles native/ (the container monitor and the addon)",
+    "make": "builds native/",
+    "libc6-dev": "C headers and the static C library of the monitor",
+    "linux-libc-dev": "kernel headers (namespaces, mounts, netlink)",
+    "libseccomp-dev": "seccomp filters, linked statically into the monitor",
+    "libnftables-dev": "published ports and NAT, spoken from the addon without starting nft",
+    "procps": "ps, which `docker top` shows",
+    "xz-utils": "unpacks .tar.xz build contexts and ADDed archives",
+    "bzip2": "unpacks .tar.bz2 build contexts and ADDed archives",
+    "busybox-static": "`gantry base busybox`: a base image without a registry",
+    "mmdebstrap": "`gantry base debian` and `gantry base node`: base images without a registry",
+  },
+  demo: {},
+  test: {
+    "rabbitmq-server": "the message bus of a fleet, tested for real",
+    "redis-server": "the digest cache of a fleet, tested for real",
+    "postgresql": "the database of a fleet, tested for real",
+    "skopeo": "a second client of the image store's registry API",
+    "docker-registry": "a second registry to pull from and push to",
+    "iproute2": "test hosts in network namespaces",
+    "nftables": "lists firewall tables, to see that nothing is left behind",
+    "libcap2-bin": "reads capabilities of containers' processes",
+    "strace": "counts what a start costs",
+  },
+  bench: {
+    "crun": "the peer that the start-up benchmark runs against",
+  },
+};
+
+/** What of `task` is missing, as package → reason. `installed` answers whether dpkg has a package. */
+export function missingPackages(task, installed) {
+  const wanted = { ...PACKAGES.start, ...PACKAGES[task], ...(task === "test" ? PACKAGES.bench : {}) };
+  return Object.fromEntries(Object.entries(wanted).filter(([name]) => !installed(name)));
+}
