@@ -16,6 +16,12 @@ int nl_open(struct err *err);
 
 /* A veth pair: `host` here, `peer` (with `mac`, or a random one when NULL) in the namespace of `peer_netns` (a descriptor). */
 int nl_veth_create(int nl, const char *host, const char *peer, const uint8_t mac[6], int mtu, int peer_netns, struct err *err);
+/* The same with `host` a port of `bridge` and up, in one message (and one to find the bridge). The peer is still down. */
+int nl_veth_attach(int nl, const char *bridge, const char *host, const char *peer, const uint8_t mac[6], int mtu, int peer_netns,
+		   struct err *err);
+/* The link's index; err->code ENODEV when there is none of this name. */
+int nl_link_index(int nl, const char *name, struct err *err);
+/* `mac` NULL: a random one; `mtu` 0: the kernel's default. */
 int nl_bridge_create(int nl, const char *name, const uint8_t mac[6], int mtu, struct err *err);
 int nl_link_set_master(int nl, const char *name, const char *bridge, struct err *err);
 int nl_link_up(int nl, const char *name, struct err *err);
