@@ -4,3 +4,6 @@ export * from "./clock.ts";
 export * from "./keyed-mutex.ts";
 export * from "./log.ts";
 export * from "./scope.ts";
+export * from "./config.ts";
+export * from "./retry.ts";
+export * from "./failpoints.ts";
