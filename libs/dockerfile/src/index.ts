@@ -1,0 +1,12 @@
+export { DockerfileError } from "./errors.ts";
+export { parseDockerfile, parseTrigger, type Dockerfile, type Stage } from "./parse.ts";
+export * from "./instruction.ts";
+export type { Heredoc } from "./heredoc.ts";
+export type { KeyValue } from "./words.ts";
+export { expandText, expandWord, expandWords, ExpansionError, type Variables } from "./expand.ts";
+export { expandInstruction } from "./expand-instruction.ts";
+export { baseOf, planBuild, type Base, type BuildPlan, type PlannedStage, type PlanInput } from "./graph.ts";
+export { IgnoreMatcher, parseIgnoreFile } from "./dockerignore.ts";
+export { BadPattern, hasWildcards, pathMatcher } from "./path-match.ts";
+export { formatDuration, parseDuration } from "./duration.ts";
+export { jsonForm } from "./words.ts";
