@@ -54,7 +54,7 @@ export const Port = T.Object({ ip: T.String(), privatePort: T.Integer(), publicP
 
 /** Docker's State plus what only the node knows. Times are RFC 3339 with nanoseconds. */
 export const ContainerState = T.Object({
-  status: T.Union(["created", "running", "paused", "restarting", "removing", "exited", "dead"].map((s) => T.Literal(s))),
+  status: T.Union([T.Literal("created"), T.Literal("running"), T.Literal("paused"), T.Literal("restarting"), T.Literal("removing"), T.Literal("exited"), T.Literal("dead")]),
   pid: T.Integer(),
   exitCode: T.Integer(),
   error: T.String(),
@@ -69,21 +69,25 @@ export const ContainerState = T.Object({
   mounts: T.Array(Opaque),
   /** Paths on the node, for inspect: LogPath, HostsPath, HostnamePath, ResolvConfPath. */
   paths: StringMap,
+  /** Docker's State.Health (`{Status, FailingStreak, Log}`); null without a health check. */
+  health: Nullable(Opaque),
 });
 export type ContainerState = Static<typeof ContainerState>;
 
 // ---- scheduler → node.<id> ----
 
-/** All a node needs: the spec is Docker's create body after merging the image's config (docs of services/scheduler/src/domain). */
+/** All a node needs: `config` is docker.ts ContainerConfig merged with the image's, `hostConfig` its HostConfig, both complete. */
 export const NodeContainerSpec = T.Object({
   id: Id,
   name: T.String(),
   epoch: T.Integer(),
   config: Opaque,
   hostConfig: Opaque,
-  /** network name or ID → Docker's EndpointSettings, already resolved to network records by the scheduler. */
+  /** In the order of connecting, the network mode's own first: docker.ts NetworkResource and EndpointSettings. */
   networks: T.Array(T.Object({ network: Opaque, endpoint: Opaque })),
   image: ResolvedImage,
+  /** Every mount point, resolved by the scheduler (docker.ts MountPoint). */
+  mounts: T.Array(Opaque),
 });
 export type NodeContainerSpec = Static<typeof NodeContainerSpec>;
 

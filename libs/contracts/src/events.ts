@@ -4,7 +4,7 @@ import { event } from "./message.ts";
 
 /** A row of `GET /events`, in Docker's shape: published by whoever owns the thing it tells of. */
 export const DockerEvent = T.Object({
-  Type: T.Union(["container", "image", "network", "volume", "builder", "daemon", "node"].map((t) => T.Literal(t))),
+  Type: T.Union([T.Literal("container"), T.Literal("image"), T.Literal("network"), T.Literal("volume"), T.Literal("builder"), T.Literal("daemon"), T.Literal("node")]),
   Action: T.String(),
   Actor: T.Object({ ID: T.String(), Attributes: StringMap }),
   scope: T.String(),

@@ -8,3 +8,5 @@ export * from "./network.ts";
 export * from "./volume.ts";
 export * from "./build.ts";
 export * from "./events.ts";
+export * from "./docker.ts";
+export * from "./signals.ts";
