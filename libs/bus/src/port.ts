@@ -2,6 +2,7 @@ import type { BodyOf, Contract, ReplyOf } from "@gantry/contracts";
 
 /** What a handler is told beside the body. */
 export interface Delivery {
+  /** The sender's idempotency key: the same at every delivery and every repetition of this message. */
   readonly messageId: string;
   /** True when this message may have been delivered before. */
   readonly redelivered: boolean;
@@ -28,9 +29,17 @@ export interface CallOptions {
   readonly node?: string;
   /** Default 30 s. Past it the call fails with TIMEOUT; a command may still be carried out. 0: no limit. */
   readonly timeoutMs?: number;
-  /** Idempotency key; default: a new message ID. */
+  /**
+   * Idempotency key; default: a new random one. It is the `messageId` that the handler sees. A command or job whose key is being
+   * handled joins that handling; a command that was carried out is answered with its first reply while the server remembers it.
+   */
   readonly key?: string;
   readonly signal?: AbortSignal;
+}
+
+export interface PublishOptions {
+  /** The event's `messageId`; default: a new random one. An outbox gives the same one each time it repeats itself. */
+  readonly key?: string;
 }
 
 /**
@@ -51,7 +60,7 @@ export interface Bus extends AsyncDisposable {
   /** Sends a command or job; resolves when the broker has taken responsibility for it. */
   send<C extends Contract<"command"> | Contract<"job">>(contract: C, body: BodyOf<C>, options?: CallOptions): Promise<void>;
   /** Publishes an event; resolves when the broker has it. No subscriber is no error. */
-  publish<C extends Contract<"event">>(contract: C, body: BodyOf<C>): Promise<void>;
+  publish<C extends Contract<"event">>(contract: C, body: BodyOf<C>, options?: PublishOptions): Promise<void>;
 
   /**
    * Consumes commands and queries of one owner: `queue` is its name (`scheduler`, `image-store`, `build`, `node.<id>`).

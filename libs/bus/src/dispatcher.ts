@@ -1,0 +1,116 @@
+import { fail } from "@gantry/contracts";
+import { GantryError, describeError, type Logger } from "@gantry/kernel";
+import type { Message } from "./message.ts";
+import { LIMITS } from "./options.ts";
+import type { Delivery, Route } from "./port.ts";
+import { errorText, okText } from "./reply.ts";
+import type { Tracing } from "./tracing.ts";
+import { parse, serialize } from "./validation.ts";
+
+/** What becomes of a delivered message. */
+export type Outcome =
+  /** Handled, or its error answered: acknowledge; `reply` goes to the caller, if there is one. */
+  | { readonly kind: "done"; readonly succeeded: boolean; readonly reply: string }
+  /** The handler failed: deliver again, or dead-letter once the attempts are used up. */
+  | { readonly kind: "failed"; readonly error: GantryError }
+  /** It never will be handled: dead-letter. */
+  | { readonly kind: "dead"; readonly error: GantryError };
+
+/** What a caller is answered, whatever became of the message. */
+export function replyOf(outcome: Outcome): string {
+  return outcome.kind === "done" ? outcome.reply : errorText(outcome.error);
+}
+
+/** A message as it was delivered. */
+export interface Incoming extends Delivery {
+  readonly message: Message;
+  /** A caller waits for the reply, so errors are answered and not retried. */
+  readonly awaited: boolean;
+}
+
+/**
+ * Runs the handlers of one consumer: finds the route, validates both sides, maps errors to what becomes of the message.
+ * A message that is delivered again while its first delivery is still being handled (the connection was lost in between)
+ * joins that handling; a command that was carried out before is answered from memory.
+ */
+export class Dispatcher {
+  readonly #routes: ReadonlyMap<string, Route>;
+  readonly #destination: string;
+  readonly #tracing: Tracing;
+  readonly #logger: Logger;
+  readonly #running = new Map<string, Promise<Outcome>>();
+  readonly #replies = new Map<string, Outcome>();
+
+  constructor(routes: readonly Route[], destination: string, tracing: Tracing, logger: Logger) {
+    this.#routes = new Map(routes.map((route) => [route.contract.name, route]));
+    if (this.#routes.size !== routes.length) throw fail("INVALID", `${destination}: a message is routed twice`);
+    this.#destination = destination;
+    this.#tracing = tracing;
+    this.#logger = logger;
+  }
+
+  /** Never rejects. */
+  handle(incoming: Incoming): Promise<Outcome> | Outcome {
+    const { message } = incoming;
+    const route = this.#routes.get(message.name);
+    if (route === undefined) return this.#refuse(incoming, fail("NOT_IMPLEMENTED", `${this.#destination} does not handle ${message.name}`));
+    const key = `${message.name} ${message.id}`;
+    const known = this.#running.get(key) ?? this.#replies.get(key);
+    if (known !== undefined) return known;
+    const handling = this.#run(route, incoming).then((outcome) => {
+      this.#running.delete(key);
+      if (outcome.kind === "done" && outcome.succeeded && route.contract.kind === "command") this.#remember(key, outcome);
+      return outcome;
+    });
+    this.#running.set(key, handling);
+    return handling;
+  }
+
+  async #run(route: Route, incoming: Incoming): Promise<Outcome> {
+    const { message, awaited } = incoming;
+    const { contract } = route;
+    let body: unknown;
+    try {
+      body = parse(contract, "body", message.body);
+    } catch (error) {
+      return this.#refuse(incoming, asCoded(error));
+    }
+    try {
+      return await this.#tracing.process(this.#destination, message.name, message.id, message.headers, async () => {
+        const reply = await route.handle(body, incoming);
+        if (contract.kind === "event" || contract.kind === "job") return { kind: "done", succeeded: true, reply: "" };
+        return { kind: "done", succeeded: true, reply: okText(this.#serializeReply(route, reply)) };
+      });
+    } catch (error) {
+      if (!(error instanceof GantryError)) this.#logger.error({ err: error, message: message.name, messageId: message.id, attempt: incoming.attempt }, `handling ${message.name} failed: ${describeError(error)}`);
+      const coded = asCoded(error);
+      return awaited ? { kind: "done", succeeded: false, reply: errorText(coded) } : { kind: "failed", error: coded };
+    }
+  }
+
+  #serializeReply(route: Route, reply: unknown): string {
+    try {
+      return serialize(route.contract, "reply", reply);
+    } catch (cause) {
+      throw new Error("the handler's reply does not fit its contract", { cause });
+    }
+  }
+
+  #refuse(incoming: Incoming, error: GantryError): Outcome {
+    this.#logger.warn({ message: incoming.message.name, messageId: incoming.message.id, code: error.code }, `refused a message: ${error.message}`);
+    return incoming.awaited ? { kind: "done", succeeded: false, reply: errorText(error) } : { kind: "dead", error };
+  }
+
+  #remember(key: string, outcome: Outcome): void {
+    this.#replies.set(key, outcome);
+    if (this.#replies.size <= LIMITS.rememberedReplies) return;
+    const oldest = this.#replies.keys().next();
+    if (!oldest.done) this.#replies.delete(oldest.value);
+  }
+}
+
+/** The error as it crosses the bus: its own code, or INTERNAL with its message; what lay below stays here. */
+function asCoded(error: unknown): GantryError {
+  if (error instanceof GantryError) return error;
+  return fail("INTERNAL", error instanceof Error ? error.message : String(error), { cause: error });
+}

@@ -1,0 +1,42 @@
+import { randomUUID } from "node:crypto";
+import { fail, ownerOf, type Contract } from "@gantry/contracts";
+
+/** A message on its way. `headers` carry W3C trace context and nothing else. */
+export interface Message {
+  readonly id: string;
+  /** The contract's name. */
+  readonly name: string;
+  /** JSON. */
+  readonly body: string;
+  readonly headers: Record<string, string>;
+}
+
+export function newMessageId(): string {
+  return randomUUID();
+}
+
+/** A key travels as an AMQP short string. */
+export function checkKey(key: string | undefined): string {
+  if (key === undefined) return newMessageId();
+  if (key === "" || Buffer.byteLength(key) > 255) throw fail("INVALID", "an idempotency key is 1 to 255 bytes long");
+  return key;
+}
+
+/** Where commands and queries of a contract go: the owner's queue, for `node.*` that of the node. */
+export function queueOf(contract: Contract, node: string | undefined): string {
+  const owner = ownerOf(contract);
+  if (owner !== "node") return owner;
+  if (node === undefined) throw fail("INVALID", `${contract.name} goes to a node, and none is named`);
+  return `node.${node}`;
+}
+
+/** What is kept of a message that could not be handled. */
+export interface DeadLetter {
+  /** The queue it was in: `scheduler`, `job.<contract>`, `group.<group>`, `subscriber`. */
+  readonly queue: string;
+  readonly message: Message;
+  /** Code of the last error. */
+  readonly code: string;
+  readonly reason: string;
+  readonly attempts: number;
+}
