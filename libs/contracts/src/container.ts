@@ -7,7 +7,9 @@ import { command, event, query } from "./message.ts";
 export const CreateBody = Opaque;
 
 export const containerCreate = command("scheduler.container.create.v1",
-  T.Object({ id: Id, name: Nullable(T.String()), body: CreateBody }),
+  T.Object({ id: Id, name: Nullable(T.String()), body: CreateBody,
+    /** `--platform os/arch[/variant]`; absent: any that the image has. */
+    platform: T.Optional(T.String()) }),
   T.Object({ id: Id, warnings: T.Array(T.String()) }));
 export const containerStart = command("scheduler.container.start.v1", T.Object({ ref: Ref }), T.Object({ alreadyStarted: T.Boolean() }));
 /** `timeout` in seconds; null: the container's own StopTimeout, else 10. `signal` null: the container's StopSignal, else SIGTERM. */

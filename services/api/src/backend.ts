@@ -1,0 +1,29 @@
+import type { Bus } from "@gantry/bus";
+import type { ContentStore } from "@gantry/content";
+import { containerLocate, type ReplyOf } from "@gantry/contracts";
+import type { Clock, Logger } from "@gantry/kernel";
+import type { EventHub } from "./event-hub.ts";
+import type { Upstreams } from "./streams/upstreams.ts";
+
+/** What the route families are given; each takes the part that it needs. */
+export interface Backend {
+  readonly bus: Pick<Bus, "call" | "send">;
+  readonly upstreams: Upstreams;
+  readonly events: EventHub;
+  readonly content: ContentStore;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Address of the image store's HTTP routes. */
+  readonly imageStore: string;
+}
+
+export type Located = ReplyOf<typeof containerLocate>;
+
+export function locate(backend: Pick<Backend, "bus">, ref: string): Promise<Located> {
+  return backend.bus.call(containerLocate, { ref });
+}
+
+/** Options of calls that take as long as the work does: bounded by the client's patience. */
+export function patient(exchange: { readonly gone: AbortSignal }): { timeoutMs: number; signal: AbortSignal } {
+  return { timeoutMs: 0, signal: exchange.gone };
+}

@@ -1,0 +1,94 @@
+import http from "node:http";
+import { fail, statusOf } from "@gantry/contracts";
+import { describeError, isGantryError, type Logger } from "@gantry/kernel";
+import { context, propagation, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { isForeignOrigin, isLoopbackHost } from "../domain/host.ts";
+import { routedUrl, versionOf } from "../domain/path.ts";
+import { API_VERSION, negotiate } from "../domain/version.ts";
+import { Exchange, type Route } from "./exchange.ts";
+
+const tracer = trace.getTracer("@gantry/api");
+const MAX_PARAM = 4096;
+
+/** The routes with what holds for each of them: versions, headers, errors, one span and one log line a request. */
+export async function createApp(routes: readonly Route[], options: { serverHeader: string; logger: Logger }): Promise<FastifyInstance> {
+  const { logger } = options;
+  const app = fastify({
+    logger: false,
+    rewriteUrl: (request) => routedUrl(request.method ?? "GET", request.url ?? "/"),
+    routerOptions: { maxParamLength: MAX_PARAM, querystringParser: (text) => new URLSearchParams(text) as unknown as Record<string, string> },
+    exposeHeadRoutes: false,
+    // The servers that listen are made by server/listen.ts and share this routing.
+    serverFactory: () => http.createServer(),
+  });
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", (_request, _payload, done) => done(null, undefined));
+
+  app.addHook("onRequest", (request, reply, done) => {
+    observe(request, reply, logger, () => {
+      try {
+        reply.headers({ Server: options.serverHeader, "Api-Version": API_VERSION, Ostype: "linux", "Docker-Experimental": "false" });
+        checkOrigin(request);
+        negotiate(versionOf(request.originalUrl));
+        done();
+      } catch (e) {
+        done(e as Error);
+      }
+    });
+  });
+  app.setNotFoundHandler((_request, reply) => sendError(reply, 404, "page not found"));
+  app.setErrorHandler((error, request, reply) => answerError(error, request, reply, logger));
+
+  for (const route of routes) {
+    app.route({
+      method: route.method,
+      url: route.path,
+      handler: async (request, reply) => {
+        await route.handle(new Exchange(request, reply, versionOf(request.originalUrl) ?? API_VERSION));
+        return reply;
+      },
+    });
+  }
+  await app.ready();
+  return app;
+}
+
+/** On TCP: keeps web pages out, which can send requests to loopback and have names of their own point there. */
+function checkOrigin(request: FastifyRequest): void {
+  if (request.socket.remoteAddress === undefined) return;
+  if (!isLoopbackHost(request.headers.host)) throw fail("FORBIDDEN", "the Host header does not name this machine's loopback address");
+  if (isForeignOrigin(request.headers.origin)) throw fail("FORBIDDEN", "requests from web pages of other sites are refused");
+}
+
+function observe(request: FastifyRequest, reply: FastifyReply, logger: Logger, next: () => void): void {
+  const started = performance.now();
+  const route = request.routeOptions.url ?? "(none)";
+  const parent = propagation.extract(context.active(), request.headers);
+  const span = tracer.startSpan(`${request.method} ${route}`, {
+    kind: SpanKind.SERVER,
+    attributes: { "http.request.method": request.method, "http.route": route, "url.path": request.originalUrl.split("?")[0]! },
+  }, parent);
+  reply.raw.once("close", () => {
+    const status = reply.raw.headersSent ? reply.raw.statusCode : 101;
+    span.setAttribute("http.response.status_code", status);
+    if (status >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
+    span.end();
+    logger.debug({ method: request.method, url: request.originalUrl, status, ms: Math.round((performance.now() - started) * 10) / 10 }, "request");
+  });
+  context.with(trace.setSpan(parent, span), next);
+}
+
+function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, logger: Logger): FastifyReply {
+  const own = (error as { statusCode?: unknown }).statusCode;
+  const status = isGantryError(error) ? statusOf(error) : typeof own === "number" && own >= 400 ? own : 500;
+  if (status >= 500 && status !== 501) {
+    logger.warn({ method: request.method, url: request.originalUrl, status, error: describeError(error), ...(isGantryError(error) ? {} : { stack: (error as Error).stack }) }, "request failed");
+  }
+  if (status === 304) return reply.code(304).send();
+  return sendError(reply, status, error instanceof Error ? error.message : String(error));
+}
+
+function sendError(reply: FastifyReply, status: number, message: string): FastifyReply {
+  return reply.code(status).header("content-type", "application/json").send(Buffer.from(`${JSON.stringify({ message })}\n`));
+}

@@ -1,0 +1,68 @@
+import os from "node:os";
+import type { Bus } from "@gantry/bus";
+import type { ContentStore } from "@gantry/content";
+import { fail } from "@gantry/contracts";
+import type { Clock, Logger, Scope } from "@gantry/kernel";
+import { type Static, Type as T } from "typebox";
+import type { Backend } from "./backend.ts";
+import { EventHub } from "./event-hub.ts";
+import { ExecNodes } from "./exec-nodes.ts";
+import { createApp } from "./http/app.ts";
+import { dockerRoutes } from "./http/routes.ts";
+import { describeSelf } from "./self.ts";
+import { listen } from "./server/listen.ts";
+import { Upstreams } from "./streams/upstreams.ts";
+
+export const Config = T.Object({
+  /** `unix:/path` (mode 0660, group docker) or `host:port` on loopback. */
+  listen: T.Array(T.String(), { minItems: 1 }),
+  /** Address of the image store's HTTP routes: `unix:/path` or `http(s)://host:port`. */
+  imageStore: T.String(),
+  /** State directory, as `docker info` shows it. */
+  rootDir: T.String(),
+  /** Instance ID. */
+  instance: T.String(),
+  /** Name of this machine; default: its hostname. */
+  hostname: T.Optional(T.String()),
+  version: T.Optional(T.String()),
+  gitCommit: T.Optional(T.String()),
+});
+export type Config = Static<typeof Config>;
+
+export interface Ports {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Where build contexts go. */
+  readonly content: ContentStore;
+}
+
+export interface Api {
+  /** Where it listens: `unix:/path`, `host:port`. */
+  readonly addresses: readonly string[];
+}
+
+const VERSION = "0.1.0";
+
+/** Serves the Docker Engine API. Holds no facts: what it is asked goes over the bus, what streams to the services' HTTP routes. */
+export async function start(config: Config, ports: Ports, scope: Scope): Promise<Api> {
+  const logger = ports.logger.child({ service: "api" });
+  const events = scope.use(await EventHub.open(ports.bus));
+  const upstreams = scope.use(new Upstreams());
+  const backend: Backend = { ...ports, logger, events, upstreams, imageStore: config.imageStore };
+  const version = config.version ?? VERSION;
+  const self = describeSelf({
+    version, instance: config.instance, rootDir: config.rootDir, gitCommit: config.gitCommit ?? "", hostname: config.hostname ?? os.hostname(),
+  });
+  const routes = dockerRoutes({ ...backend, self, execNodes: new ExecNodes(ports.bus) });
+  const app = await createApp(routes, { serverHeader: `Gantry/${version} (linux)`, logger });
+  scope.defer(() => app.close());
+  if (config.listen.length === 0) throw fail("INVALID", "the API has no address to listen on");
+  const addresses: string[] = [];
+  for (const address of config.listen) {
+    const listener = scope.use(await listen(address, app, logger));
+    addresses.push(listener.address);
+  }
+  logger.info({ addresses }, "the Docker Engine API is served");
+  return { addresses };
+}
