@@ -24,3 +24,11 @@ export interface ContentStore {
   /** Makes earlier volatile ingests durable. */
   sync(): Promise<void>;
 }
+
+/** What only the owner of the blobs may do: the image store, over its own directory. */
+export interface OwnedContentStore extends ContentStore {
+  /** Every blob, in no order. `modified`: when it was stored or last stored again, milliseconds since the epoch. */
+  list(): AsyncIterable<BlobInfo & { readonly modified: number }>;
+  /** No error where there is none. Readers that have it open read on. */
+  remove(digest: string): Promise<void>;
+}

@@ -7,3 +7,4 @@ export * from "./scope.ts";
 export * from "./config.ts";
 export * from "./retry.ts";
 export * from "./failpoints.ts";
+export * from "./process-tag.ts";
