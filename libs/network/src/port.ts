@@ -27,6 +27,8 @@ export interface EndpointRequest {
   containerId: string;
   /** Without the leading slash. */
   containerName: string;
+  /** Also a name of the container in DNS, as in Docker. "": none but the short ID. */
+  hostname: string;
   /** `--ip`, `--ip6`, `--mac-address`; null: chosen here. The MAC comes from the address, as Docker's: 02:42:ac:11:00:02. */
   ip: string | null;
   ip6: string | null;
@@ -156,8 +158,11 @@ export interface HostNetwork extends AsyncDisposable {
   publish(request: PublishRequest): Promise<PortBinding[]>;
   unpublish(containerId: string): Promise<void>;
 
-  /** Answers on the sockets bound at 127.0.0.11:53 inside the container; takes the descriptors over. */
-  serveDns(options: { containerId: string; udpFd: number; tcpFd: number }): Promise<void>;
+  /**
+   * Answers on the sockets bound at 127.0.0.11:53 inside the container; takes the descriptors over, also when it fails.
+   * `servers`: where other names are looked up, of `--dns`; null: the host's resolvers.
+   */
+  serveDns(options: { containerId: string; udpFd: number; tcpFd: number; servers: readonly string[] | null }): Promise<void>;
   /** Names of a container, replacing those it had; also what it may look up itself: names on the same networks. */
   register(containerId: string, records: readonly DnsRecord[]): void;
   /** Forgets its names, and closes its DNS sockets. */
