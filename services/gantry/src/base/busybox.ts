@@ -2,7 +2,8 @@ import { execFileSync } from "node:child_process";
 import { createWriteStream } from "node:fs";
 import { readFile, rename } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
-import { pack, type Header } from "tar-stream";
+import { pack } from "tar-stream";
+import type { Entry } from "../tar.ts";
 import { fail } from "@gantry/contracts";
 
 const BUSYBOX = "/bin/busybox";
@@ -25,7 +26,7 @@ export async function busyboxLayer(file: string): Promise<void> {
   const applets = execFileSync(BUSYBOX, ["--list"], { encoding: "utf8" }).split("\n").filter((name) => name !== "" && name !== "busybox").sort();
   const tar = pack();
   const mtime = new Date(0);
-  const add = (header: Header, content?: string | Buffer) => tar.entry({ uid: 0, gid: 0, mtime, ...header }, content ?? "");
+  const add = (header: Entry, content?: string | Buffer) => tar.entry({ ...header, uid: header.uid ?? 0, gid: header.gid ?? 0, mtime }, content ?? "");
   for (const dir of DIRECTORIES) add({ name: `${dir}/`, type: "directory", mode: dir === "tmp" ? 0o1777 : dir === "root" ? 0o700 : 0o755 });
   for (const [name, text] of Object.entries(FILES)) add({ name, mode: 0o644 }, text);
   add({ name: "bin/busybox", mode: 0o755 }, binary);

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { pack } from "tar-stream";
+import { archiveBytes } from "../tar.ts";
 
 export interface BaseImage {
   /** `name:tag`. */
@@ -46,7 +47,7 @@ export async function imageArchive(image: BaseImage): Promise<AsyncIterable<Uint
     archive.finalize();
   };
   fill().catch((e: unknown) => archive.destroy(e instanceof Error ? e : new Error(String(e))));
-  return archive;
+  return archiveBytes(archive);
 }
 
 async function sha256File(file: string): Promise<string> {

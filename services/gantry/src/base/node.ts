@@ -1,7 +1,8 @@
 import { createReadStream, createWriteStream } from "node:fs";
 import { rename, stat } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
-import { extract, pack, type Header } from "tar-stream";
+import { extract, pack } from "tar-stream";
+import type { Entry } from "../tar.ts";
 
 /** Packages that the node binary is linked against, beyond Debian's minimum. */
 export const NODE_LIBRARIES = ["libstdc++6", "libgcc-s1"];
@@ -16,7 +17,7 @@ export async function nodeLayer(file: string, below: string): Promise<void> {
   const { size, mtime } = await stat(binary);
   const tar = pack();
   const fill = async () => {
-    const add = (header: Header, content?: string) => tar.entry({ uid: 0, gid: 0, mtime, ...header }, content ?? "");
+    const add = (header: Entry, content?: string) => tar.entry({ ...header, uid: header.uid ?? 0, gid: header.gid ?? 0, mtime }, content ?? "");
     for (const dir of ["usr/", "usr/local/", "usr/local/bin/"]) add({ name: dir, type: "directory", mode: 0o755 });
     add({ name: "home/node/", type: "directory", mode: 0o755, uid: 1000, gid: 1000 });
     await new Promise<void>((resolve, reject) => {
