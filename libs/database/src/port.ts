@@ -1,9 +1,12 @@
 import type { BodyOf, Contract } from "@gantry/contracts";
-import type { Kysely, Migration } from "kysely";
+import type { Kysely } from "kysely";
+import type { Migration } from "kysely/migration";
+
+export type { Migration };
 
 /** Messages that commit with the state they tell of, and are sent afterwards, in order, at least once. */
 export interface OutboxWriter {
-  publish<C extends Contract<"event">>(contract: C, body: BodyOf<C>): Promise<void>;
+  publish<C extends Contract<"event">>(contract: C, body: BodyOf<C>, options?: { key?: string }): Promise<void>;
   send<C extends Contract<"command"> | Contract<"job">>(contract: C, body: BodyOf<C>, options?: { node?: string; key?: string }): Promise<void>;
 }
 
@@ -26,6 +29,6 @@ export interface DatabaseOptions {
 
 /** Where committed messages go: the bus, or what a test gives. */
 export interface OutboxTarget {
-  publish(contract: Contract<"event">, body: never): Promise<void>;
+  publish(contract: Contract<"event">, body: never, options?: { key?: string }): Promise<void>;
   send(contract: Contract<"command"> | Contract<"job">, body: never, options?: { node?: string; key?: string }): Promise<void>;
 }

@@ -1,11 +1,12 @@
 import { fail, type BodyOf, type Contract, type ReplyOf } from "@gantry/contracts";
+import { checkMessage } from "@gantry/contracts/validate";
 import { Dispatcher } from "../dispatcher.ts";
 import { checkKey, queueOf, type Message } from "../message.ts";
 import { LIMITS, type BusOptions } from "../options.ts";
 import type { Bus, CallOptions, PublishOptions, Route, ServeOptions, SubscribeOptions } from "../port.ts";
 import { readReply } from "../reply.ts";
 import { Tracing } from "../tracing.ts";
-import { check, serialize } from "../validation.ts";
+import { serialize } from "../validation.ts";
 import { LocalBroker } from "./broker.ts";
 import type { LocalConsumer, LocalQueue } from "./queue.ts";
 
@@ -45,7 +46,7 @@ class LocalBus implements Bus {
       const queue = this.#broker.find(destination);
       if (queue === undefined || !queue.served) throw unserved(contract, destination);
       const reply = readReply(await this.#ask(queue, contract, { id, name: contract.name, body: text, headers }, options));
-      check(contract, "reply", reply);
+      checkMessage(contract, "reply", reply);
       return reply as ReplyOf<C>;
     });
   }
