@@ -1,0 +1,125 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+export const ROOT = resolve(import.meta.dirname, "../../..");
+const MAIN = join(ROOT, "services/gantry/src/main.ts");
+
+export interface Result { code: number; stdout: string; stderr: string }
+
+export interface RunOptions { input?: string | Buffer; env?: Record<string, string>; cwd?: string; timeoutMs?: number }
+
+/** Runs a program to its end. Never rejects for its exit code. */
+export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<Result> {
+  return new Promise((done, reject) => {
+    const child = spawn(command, args, { cwd: options.cwd ?? ROOT, env: { ...process.env, ...options.env }, stdio: ["pipe", "pipe", "pipe"] });
+    const out: Buffer[] = [];
+    const err: Buffer[] = [];
+    child.stdout.on("data", (chunk: Buffer) => out.push(chunk));
+    child.stderr.on("data", (chunk: Buffer) => err.push(chunk));
+    const limit = setTimeout(() => child.kill("SIGKILL"), options.timeoutMs ?? 120_000);
+    child.on("error", reject);
+    child.on("close", (code) => {
+      clearTimeout(limit);
+      done({ code: code ?? -1, stdout: Buffer.concat(out).toString(), stderr: Buffer.concat(err).toString() });
+    });
+    child.stdin.on("error", () => {}); // a program may end before it has read everything
+    child.stdin.end(options.input ?? "");
+  });
+}
+
+export class Failed extends Error {}
+
+/** A Gantry of a test's own: one process, its own state directory; the stock docker command drives it. */
+export class Engine implements AsyncDisposable {
+  readonly dir: string;
+  readonly socket: string;
+  #process: ChildProcess | null = null;
+
+  private constructor(dir: string) {
+    this.dir = dir;
+    this.socket = join(dir, "run", "docker.sock");
+  }
+
+  static async start(): Promise<Engine> {
+    const engine = new Engine(mkdtempSync(join(tmpdir(), "gantry-e2e-")));
+    await engine.up();
+    return engine;
+  }
+
+  get pid(): number {
+    if (this.#process?.pid === undefined) throw new Failed("the engine is not running");
+    return this.#process.pid;
+  }
+
+  /** Starts the services on the state directory; resolves with the milliseconds until they were ready. */
+  async up(): Promise<number> {
+    const start = performance.now();
+    const child = spawn(process.execPath, [MAIN, "up", "--state-dir", this.dir], { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, DOCKER_HOST: "" } });
+    this.#process = child;
+    let output = "";
+    child.stderr!.on("data", (chunk: Buffer) => { output += chunk.toString(); process.stderr.write(chunk); });
+    await new Promise<void>((ready, reject) => {
+      child.stdout!.on("data", (chunk: Buffer) => {
+        output += chunk.toString();
+        if (/^DOCKER_HOST=unix:\/\//m.test(output)) ready();
+      });
+      child.on("exit", (code) => reject(new Failed(`the engine ended with ${code} before it was ready:\n${output}`)));
+    });
+    return performance.now() - start;
+  }
+
+  /** Ends the services as Ctrl-C does, or with SIGKILL as a crash does; containers go on. */
+  async stop(signal: "SIGINT" | "SIGKILL" = "SIGINT"): Promise<void> {
+    const child = this.#process;
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+    await new Promise<void>((ended) => { child.once("exit", () => ended()); child.kill(signal); });
+    this.#process = null;
+  }
+
+  env(): Record<string, string> {
+    return { DOCKER_HOST: `unix://${this.socket}`, DOCKER_BUILDKIT: "0", DOCKER_CONFIG: join(this.dir, "docker-config"), DOCKER_API_VERSION: "" };
+  }
+
+  /** The stock docker command. */
+  docker(args: readonly string[], options: RunOptions = {}): Promise<Result> {
+    return run("docker", args, { ...options, env: { ...this.env(), ...options.env } });
+  }
+
+  /** The stock docker command, whose failure fails the test; answers stdout without the last newline. */
+  async ok(args: readonly string[], options: RunOptions = {}): Promise<string> {
+    const result = await this.docker(args, options);
+    if (result.code !== 0) throw new Failed(`docker ${args.join(" ")} ended with ${result.code}\n${result.stdout}${result.stderr}`);
+    return result.stdout.replace(/\n$/, "");
+  }
+
+  /** The `gantry` command. */
+  gantry(args: readonly string[], options: RunOptions = {}): Promise<Result> {
+    return run(process.execPath, [MAIN, ...args], { ...options, env: { ...this.env(), ...options.env } });
+  }
+
+  async loadBase(name: "busybox" | "debian" | "node"): Promise<void> {
+    const result = await this.gantry(["base", name], { timeoutMs: 300_000 });
+    if (result.code !== 0) throw new Failed(`gantry base ${name}: ${result.stdout}${result.stderr}`);
+  }
+
+  /** Ends everything and removes the state directory: `gantry down`, whose failure is one of the test's. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    const result = await this.gantry(["down", "--state-dir", this.dir]);
+    if (result.code !== 0) throw new Failed(`gantry down ended with ${result.code}\n${result.stdout}${result.stderr}`);
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+/** Waits until `condition` answers something other than null or false; fails after `timeoutMs`. */
+export async function eventually<T>(what: string, condition: () => Promise<T | null | false>, timeoutMs = 15_000): Promise<T> {
+  const end = performance.now() + timeoutMs;
+  for (;;) {
+    const value = await condition();
+    if (value !== null && value !== false) return value;
+    if (performance.now() > end) throw new Failed(`waited ${timeoutMs} ms for ${what}`);
+    await new Promise((r) => setTimeout(r, 25));
+  }
+}
