@@ -1,5 +1,6 @@
 import { Type as T, type Static } from "typebox";
-import { Empty, Opaque } from "./common.ts";
+import { Id, Opaque } from "./common.ts";
+import { ContainerState } from "./container.ts";
 import { command, event } from "./message.ts";
 
 /** A host as its agent describes it. `address`: the agent's HTTP base (`unix:/path` or `http(s)://host:port`). */
@@ -10,7 +11,7 @@ export const NodeDescription = T.Object({
   cpus: T.Integer(),
   memoryBytes: T.Integer(),
   labels: T.Record(T.String(), T.String()),
-  /** For `docker info`: kernel, OS name, architecture, cgroup version and driver, root directory. */
+  /** For `docker info`: kernel, OS name, architecture, cgroup version and driver, root directory; `subnets`: those the host uses. */
   platform: Opaque,
 });
 export type NodeDescription = Static<typeof NodeDescription>;
@@ -18,5 +19,6 @@ export type NodeDescription = Static<typeof NodeDescription>;
 /** Sent at start and after a reconnect. The reply's epoch is the lowest that the node may obey. */
 export const nodeRegister = command("scheduler.node.register.v1", NodeDescription, T.Object({ epoch: T.Integer(), heartbeatMs: T.Integer() }));
 export const nodeHeartbeat = event("node.heartbeat.v1", T.Object({ nodeId: T.String(), running: T.Integer(), memoryUsedBytes: T.Integer() }));
-/** Asked by a scheduler that lost track: the node sends a report for every container it has. */
-export const nodeResync = command("node.resync.v1", Empty, T.Object({ containers: T.Integer() }));
+/** Asked by a scheduler that may have lost track: every container the node has, with the number of its last report. */
+export const nodeResync = command("node.resync.v1", T.Object({ epoch: T.Integer() }),
+  T.Object({ containers: T.Array(T.Object({ id: Id, seq: T.Integer(), state: ContainerState })) }));

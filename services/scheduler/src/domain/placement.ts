@@ -8,7 +8,6 @@ export interface Candidate {
   readonly containers: number;
   readonly reservedMemory: number;
   readonly reservedCpus: number;
-  readonly volumes: ReadonlySet<string>;
   /** Published host ports, as `0.0.0.0:80/tcp`. */
   readonly ports: ReadonlySet<string>;
   readonly images: ReadonlySet<string>;

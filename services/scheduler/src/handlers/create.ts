@@ -1,0 +1,171 @@
+import { on, type Route } from "@gantry/bus";
+import {
+  containerCreate, fail, imageResolve, nodeContainerCreate, nodeContainerRemove, type ContainerConfig, type EndpointSettings, type HostConfig,
+  type NetworkResource, type ReplyOf,
+} from "@gantry/contracts";
+import { newId, rfc3339Nano } from "@gantry/kernel";
+import type { Kysely } from "kysely";
+import { callNode, type Context } from "../context.ts";
+import { emit, emitContainer } from "../docker-events.ts";
+import { checkConfig, imageConfigOf, mergeConfig, readConfig } from "../domain/config.ts";
+import { checkEndpoint, networkModeOf, wantedNetworks, type WantedNetworks } from "../domain/endpoints.ts";
+import { checkHostConfig, readHostConfig } from "../domain/host-config.ts";
+import { parseVolumesFrom, resolveMounts, type VolumeWish } from "../domain/mounts.ts";
+import { checkName, generateName, nameInUse } from "../domain/names.ts";
+import { place, type Demand } from "../domain/placement.ts";
+import { object, string, type Json } from "../domain/read.ts";
+import type { ContainerRecord, ContainerSpec } from "../domain/record.ts";
+import { newState } from "../domain/state.ts";
+import { candidates } from "../candidates.ts";
+import { deleteContainer, getContainer, insertContainer, nameOwner, resolveContainer, saveState } from "../store/containers.ts";
+import { resolveNetwork } from "../store/networks.ts";
+import { deleteVolume, getVolume, insertVolume, saveVolume } from "../store/volumes.ts";
+import type { SchedulerTables } from "../store/schema.ts";
+
+type Tx = Kysely<SchedulerTables>;
+type Image = ReplyOf<typeof imageResolve>;
+
+const NODE_TIMEOUT_MS = 600_000;
+const NAME_ATTEMPTS = 20;
+
+export function createRoutes(context: Context): Route[] {
+  return [on(containerCreate, async ({ id, name, body }) => {
+    const known = await getContainer(context.database.query, id);
+    if (known !== null) return { id, warnings: [] };
+    if (name !== null) checkName(name);
+    const user = readConfig(body);
+    const host = readHostConfig(object(body["HostConfig"], "HostConfig"));
+    const networking = object(body["NetworkingConfig"], "NetworkingConfig");
+    if (user.Image === "") throw fail("INVALID", "no image specified");
+    checkHostConfig(host);
+    host.NetworkMode = networkModeOf(host.NetworkMode);
+    const wanted = wantedNetworks(host, networking, string(body, "MacAddress"));
+    const image = await context.bus.call(imageResolve, { ref: user.Image });
+    const config = mergeConfig(user, imageConfigOf(image.config));
+    checkConfig(config);
+    const prepared = await context.leader.transaction((tx) => prepare(context, tx, { id, name, config, host, wanted, image }));
+    const warnings = await createOnNode(context, prepared, image);
+    return { id, warnings: [...hostWarnings(host), ...warnings] };
+  })];
+}
+
+function hostWarnings(host: HostConfig): string[] {
+  const published = Object.keys(host.PortBindings).length > 0;
+  return host.NetworkMode === "host" && published ? ["Published ports are discarded when using host network mode"] : [];
+}
+
+interface Request { id: string; name: string | null; config: ContainerConfig; host: HostConfig; wanted: WantedNetworks; image: Image }
+interface Prepared { record: ContainerRecord; networks: { network: NetworkResource; endpoint: EndpointSettings }[]; newVolumes: VolumeWish[] }
+
+/** Names, networks, volumes and the node are settled, and recorded, in one transaction. */
+async function prepare(context: Context, tx: Tx, request: Request): Promise<Prepared> {
+  const { id, config, image } = request;
+  const name = await chooseName(context, tx, request.name, id);
+  const sharing: { ref: string; nodeId: string }[] = [];
+  const other = async (ref: string) => {
+    const found = await resolveContainer(tx, ref);
+    sharing.push({ ref, nodeId: found.nodeId });
+    return found;
+  };
+  const host = { ...request.host };
+  const shared = async (mode: string) => mode.startsWith("container:") ? `container:${(await other(mode.slice("container:".length))).id}` : mode;
+  host.NetworkMode = await shared(host.NetworkMode);
+  host.IpcMode = await shared(host.IpcMode);
+  host.PidMode = await shared(host.PidMode);
+
+  const from = await Promise.all((host.VolumesFrom ?? []).map(parseVolumesFrom).map(async ({ ref, mode }) => ({ mode, mounts: (await other(ref)).spec.mounts })));
+  const { mounts, volumes } = resolveMounts(config, host, from, newId);
+  const networks = await Promise.all(request.wanted.map(async ([ref, endpoint]) => {
+    const network = await resolveNetwork(tx, ref);
+    checkEndpoint(network, endpoint);
+    return { network, endpoint };
+  }));
+  const first = networks[0];
+  if (first) first.endpoint.Links = [...(first.endpoint.Links ?? []), ...await resolveLinks(host, other)];
+
+  const existing = await Promise.all(volumes.map(async (wish) => ({ wish, record: await getVolume(tx, wish.name) })));
+  const demand: Demand = {
+    memoryBytes: host.Memory, cpus: host.NanoCpus / 1e9, image: image.id, constraints: [], withContainers: sharing,
+    volumes: existing.flatMap(({ record }) => record === null ? [] : [{ name: record.name, nodeId: record.nodeId }]),
+    ports: Object.entries(host.PortBindings).flatMap(([port, bindings]) => (bindings ?? []).map((b) => `${b.HostIp || "0.0.0.0"}:${b.HostPort}/${port.split("/")[1]}`)),
+  };
+  const placement = place(await candidates(context, tx), demand);
+  if (placement.nodeId === null) throw noNode(placement.rejected);
+
+  const created = rfc3339Nano(context.clock.nowNano());
+  const spec: ContainerSpec = {
+    config, hostConfig: host, mounts, placement, platform: string(image.config as Json, "os", "linux") || "linux",
+    networks: networks.map(({ network, endpoint }) => ({ id: network.Id, name: network.Name, endpoint })),
+  };
+  const record: ContainerRecord = { id, name, created, nodeId: placement.nodeId, imageId: image.id, spec, state: newState(), seq: 0 };
+  await insertContainer(tx, record);
+  const newVolumes = existing.filter(({ record: volume }) => volume === null).map(({ wish }) => wish);
+  for (const wish of newVolumes) {
+    await insertVolume(tx, { name: wish.name, nodeId: placement.nodeId, anonymous: wish.anonymous, resource: {
+      CreatedAt: created.slice(0, 19) + "Z", Driver: wish.driver, Labels: Object.keys(wish.labels).length > 0 ? wish.labels : null, Mountpoint: "", Name: wish.name,
+      Options: Object.keys(wish.options).length > 0 ? wish.options : null, Scope: "local",
+    } });
+  }
+  return { record, networks, newVolumes };
+}
+
+async function chooseName(context: Context, tx: Tx, given: string | null, id: string): Promise<string> {
+  if (given !== null) {
+    const name = checkName(given);
+    const owner = await nameOwner(tx, name);
+    if (owner !== null) throw nameInUse(name, owner);
+    return name;
+  }
+  for (let attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
+    const name = generateName(context.random, attempt);
+    if (await nameOwner(tx, name) === null) return name;
+  }
+  return id.slice(0, 12);
+}
+
+/** `--link name:alias` → `<id>:alias`. */
+async function resolveLinks(host: HostConfig, other: (ref: string) => Promise<ContainerRecord>): Promise<string[]> {
+  return Promise.all((host.Links ?? []).map(async (link) => {
+    const [ref = "", alias = ref] = link.split(":");
+    if (ref === "" || alias === "") throw fail("INVALID", `bad format for links: ${link}`);
+    return `${(await other(ref)).id}:${alias.replace(/^.*\//, "")}`;
+  }));
+}
+
+function noNode(rejected: readonly { nodeId: string; filter: string; reason: string }[]) {
+  const reasons = rejected.map(({ nodeId, reason }) => `${nodeId}: ${reason}`).join("; ");
+  // A single node's own limits are the user's mistake, and read as Docker's error.
+  if (rejected.length === 1 && (rejected[0]!.filter === "cpu" || rejected[0]!.filter === "memory")) return fail("INVALID", rejected[0]!.reason, { details: { rejected } });
+  return fail("NO_NODE_FITS", reasons === "" ? "no node has registered yet" : `no suitable node (${reasons})`, { details: { rejected } });
+}
+
+async function createOnNode(context: Context, prepared: Prepared, image: Image): Promise<string[]> {
+  const { record, networks, newVolumes } = prepared;
+  const { id, nodeId, spec } = record;
+  try {
+    const reply = await callNode(context, nodeId, nodeContainerCreate, {
+      id, name: record.name, epoch: context.leader.epoch, config: { ...spec.config }, hostConfig: { ...spec.hostConfig }, image,
+      mounts: spec.mounts.map((mount) => ({ ...mount })), networks: networks.map(({ network, endpoint }) => ({ network: { ...network }, endpoint: { ...endpoint } })),
+    }, { timeoutMs: NODE_TIMEOUT_MS, key: id });
+    await context.leader.transaction(async (tx, outbox) => {
+      await saveState(tx, id, reply.state, reply.seq);
+      for (const wish of newVolumes) {
+        const volume = await getVolume(tx, wish.name);
+        const mountpoint = reply.state.mounts.find((mount) => mount["Name"] === wish.name)?.["Source"];
+        if (volume) await saveVolume(tx, { ...volume.resource, Mountpoint: String(mountpoint ?? "") });
+        await emit(outbox, context.clock, "volume", "create", wish.name, { driver: "local" });
+      }
+      await emitContainer(outbox, context.clock, record, "create");
+    });
+    return reply.warnings;
+  } catch (e) {
+    await context.leader.transaction(async (tx) => {
+      await deleteContainer(tx, id);
+      for (const wish of newVolumes) await deleteVolume(tx, wish.name);
+    });
+    // The node may have made it all the same (a reply that came too late).
+    await callNode(context, nodeId, nodeContainerRemove, { id, epoch: context.leader.epoch, force: true, volumes: true }, { timeoutMs: 10_000 })
+      .catch((cause: unknown) => context.logger.debug({ id, err: cause }, "nothing to remove after a failed create"));
+    throw e;
+  }
+}

@@ -1,0 +1,99 @@
+import { on, type Route } from "@gantry/bus";
+import {
+  containerKill, containerPause, containerRename, containerRestart, containerStart, containerStop, fail, nodeContainerKill, nodeContainerPause,
+  nodeContainerRename, nodeContainerStart, nodeContainerStop, parseSignal, type ContainerState,
+} from "@gantry/contracts";
+import { applyState } from "../apply-state.ts";
+import { callNode, type Context } from "../context.ts";
+import { emitContainer } from "../docker-events.ts";
+import { checkName, nameInUse } from "../domain/names.ts";
+import type { ContainerRecord } from "../domain/record.ts";
+import { isRunning } from "../domain/state.ts";
+import { getContainer, nameOwner, resolveContainer, saveName } from "../store/containers.ts";
+import { afterState } from "./auto-remove.ts";
+
+const START_TIMEOUT_MS = 120_000;
+const STOP_MARGIN_MS = 60_000;
+
+/** The newer state goes into the record; what a reply brings is taken exactly as what a report brings. */
+async function take(context: Context, record: ContainerRecord, state: ContainerState, seq: number, action: string | null): Promise<void> {
+  const after = await context.leader.transaction(async (tx, outbox) => {
+    const applied = await applyState(tx, outbox, context.clock, record.id, state, seq);
+    if (action !== null) await emitContainer(outbox, context.clock, record, action);
+    return applied;
+  });
+  if (after !== null) afterState(context, after);
+}
+
+async function start(context: Context, record: ContainerRecord): Promise<boolean> {
+  if (record.state.status === "removing" || record.state.status === "dead") {
+    throw fail("CONFLICT", "container is marked for removal and cannot be started");
+  }
+  const reply = await callNode(context, record.nodeId, nodeContainerStart, { id: record.id, epoch: context.leader.epoch }, { timeoutMs: START_TIMEOUT_MS });
+  if (!reply.alreadyStarted) await take(context, record, reply.state, reply.seq, null);
+  return reply.alreadyStarted;
+}
+
+async function stop(context: Context, record: ContainerRecord, timeout: number | null, signal: string | null): Promise<boolean> {
+  if (signal !== null) parseSignal(signal);
+  const seconds = timeout ?? record.spec.config.StopTimeout ?? 10;
+  const reply = await callNode(context, record.nodeId, nodeContainerStop, { id: record.id, epoch: context.leader.epoch, timeout, signal },
+    { timeoutMs: seconds < 0 ? 0 : seconds * 1000 + STOP_MARGIN_MS });
+  if (!reply.alreadyStopped) await take(context, record, reply.state, reply.seq, "stop");
+  return reply.alreadyStopped;
+}
+
+export function lifecycleRoutes(context: Context): Route[] {
+  const find = (ref: string) => resolveContainer(context.database.query, ref);
+  return [
+    on(containerStart, async ({ ref }) => ({ alreadyStarted: await start(context, await find(ref)) })),
+
+    on(containerStop, async ({ ref, timeout, signal }) => ({ alreadyStopped: await stop(context, await find(ref), timeout, signal) })),
+
+    on(containerRestart, async ({ ref, timeout, signal }) => {
+      const record = await find(ref);
+      context.restarting.add(record.id);
+      try {
+        await stop(context, record, timeout, signal);
+        await start(context, record);
+      } finally {
+        context.restarting.delete(record.id);
+      }
+      await context.leader.transaction((_tx, outbox) => emitContainer(outbox, context.clock, record, "restart"));
+      return {};
+    }),
+
+    on(containerKill, async ({ ref, signal }) => {
+      const record = await find(ref);
+      parseSignal(signal === "" ? "KILL" : signal);
+      await callNode(context, record.nodeId, nodeContainerKill, { id: record.id, epoch: context.leader.epoch, signal: signal === "" ? "KILL" : signal });
+      return {};
+    }),
+
+    on(containerPause, async ({ ref, paused }) => {
+      const record = await find(ref);
+      if (!isRunning(record.state)) throw fail("NOT_RUNNING", `Container ${record.id} is not running`);
+      if (paused === (record.state.status === "paused")) throw fail("CONFLICT", `Container ${ref} is ${paused ? "already" : "not"} paused`);
+      const reply = await callNode(context, record.nodeId, nodeContainerPause, { id: record.id, epoch: context.leader.epoch, paused });
+      await take(context, record, reply.state, reply.seq, null);
+      return {};
+    }),
+
+    on(containerRename, async ({ ref, name: given }) => {
+      const record = await find(ref);
+      if (given === "") throw fail("INVALID", "Neither old nor new names may be empty");
+      const name = checkName(given);
+      if (name === record.name) throw fail("INVALID", "Renaming a container with the same name as its current name");
+      const renamed = await context.leader.transaction(async (tx, outbox) => {
+        const owner = await nameOwner(tx, name);
+        if (owner !== null) throw nameInUse(name, owner);
+        await saveName(tx, record.id, name);
+        const after = (await getContainer(tx, record.id))!;
+        await emitContainer(outbox, context.clock, after, "rename", { oldName: `/${record.name}` });
+        return after;
+      });
+      await callNode(context, renamed.nodeId, nodeContainerRename, { id: renamed.id, epoch: context.leader.epoch, name });
+      return {};
+    }),
+  ];
+}

@@ -1,0 +1,87 @@
+import { on, type Route } from "@gantry/bus";
+import {
+  containerInspect, containerList, containerLocate, containersUsingImage, fail, nodeContainerSize, schedulerInfo,
+} from "@gantry/contracts";
+import { callNode, type Context } from "../context.ts";
+import { checkContainerFilters, matchesContainer, type FilterContext, type Filters } from "../domain/filters.ts";
+import { inspectContainer } from "../domain/inspect.ts";
+import { listRow } from "../domain/list-row.ts";
+import type { ContainerRecord } from "../domain/record.ts";
+import { isRunning } from "../domain/state.ts";
+import { containersOfImages, countByStatus, listContainers, resolveContainer } from "../store/containers.ts";
+import { getNode, listNodes } from "../store/nodes.ts";
+import { resolveNetwork } from "../store/networks.ts";
+
+const SIZE_TIMEOUT_MS = 30_000;
+
+export function readRoutes(context: Context): Route[] {
+  const db = context.database.query;
+  const sizeOf = async (record: ContainerRecord) => callNode(context, record.nodeId, nodeContainerSize, { id: record.id }, { timeoutMs: SIZE_TIMEOUT_MS });
+
+  return [
+    on(containerList, async ({ all, limit, size, filters }) => {
+      checkContainerFilters(filters);
+      const asksStatus = (filters["status"] ?? []).length > 0 || (filters["exited"] ?? []).length > 0 || (filters["health"] ?? []).length > 0;
+      const everything = all || asksStatus || limit !== null || (filters["before"] ?? []).length > 0 || (filters["since"] ?? []).length > 0;
+      const found = await filterContext(context, filters);
+      const rows = (await listContainers(db, everything ? null : ["running", "paused", "restarting"]))
+        .filter((record) => matchesContainer(record, filters, found))
+        .slice(0, limit !== null && limit > 0 ? limit : undefined);
+      const now = context.clock.now();
+      return { containers: await Promise.all(rows.map(async (record) =>
+        listRow(record, now, await context.images.shown(record.spec.config.Image, record.imageId), size ? await sizeOf(record) : null))) };
+    }),
+
+    on(containerInspect, async ({ ref, size }) => {
+      const record = await resolveContainer(db, ref);
+      return { container: inspectContainer(record, size ? await sizeOf(record) : null) };
+    }),
+
+    on(containerLocate, async ({ ref }) => {
+      const record = await resolveContainer(db, ref);
+      const node = await getNode(db, record.nodeId);
+      if (node === null) throw fail("NO_SUCH_NODE", `node ${record.nodeId} of container ${record.id} is not known`);
+      const { config, hostConfig } = record.spec;
+      return {
+        id: record.id, name: record.name, nodeId: record.nodeId, address: node.address, tty: config.Tty, openStdin: config.OpenStdin,
+        status: record.state.status, exitCode: record.state.exitCode, error: record.state.error, autoRemove: hostConfig.AutoRemove,
+        startedAt: record.state.startedAt, finishedAt: record.state.finishedAt, image: config.Image, labels: config.Labels,
+      };
+    }),
+
+    on(containersUsingImage, async ({ imageIds }) => ({
+      uses: (await containersOfImages(db, imageIds)).map((record) => ({
+        containerId: record.id, imageId: record.imageId, imageRef: record.spec.config.Image, running: isRunning(record.state) || record.state.status === "restarting",
+      })),
+    })),
+
+    on(schedulerInfo, async () => {
+      const counts = await countByStatus(db);
+      const sum = (...statuses: string[]) => statuses.reduce((total, status) => total + (counts.get(status) ?? 0), 0);
+      const nodes = (await listNodes(db)).map((node) => ({
+        ...node, alive: context.liveness.isAlive(node.nodeId), memoryUsedBytes: context.liveness.load(node.nodeId)?.memoryUsedBytes ?? 0,
+      }));
+      return {
+        containers: [...counts.values()].reduce((a, b) => a + b, 0), running: sum("running", "restarting"), paused: sum("paused"),
+        stopped: sum("created", "exited", "dead", "removing"), nodes,
+      };
+    }),
+  ];
+}
+
+/** What filters refer to by name. An ancestor or network nobody knows matches nothing, as Docker's. */
+async function filterContext(context: Context, filters: Filters): Promise<FilterContext> {
+  const db = context.database.query;
+  const one = async (name: string) => {
+    const ref = filters[name]?.[0];
+    return ref === undefined ? null : resolveContainer(db, ref);
+  };
+  const ancestors = await Promise.all((filters["ancestor"] ?? []).map((ref) => context.images.idOf(ref)));
+  const networks = await Promise.all((filters["network"] ?? []).map(async (ref) => resolveNetwork(db, ref).then((n) => n.Id, () => null)));
+  return {
+    ancestors: new Set(ancestors.filter((id) => typeof id === "string")),
+    networks: new Set(networks.filter((id) => id !== null)),
+    before: await one("before"),
+    since: await one("since"),
+  };
+}

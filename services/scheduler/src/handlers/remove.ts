@@ -1,0 +1,78 @@
+import { on, type Route } from "@gantry/bus";
+import { containerPrune, containerRemove, fail, nodeContainerRemove, nodeContainerSize } from "@gantry/contracts";
+import { isGantryError } from "@gantry/kernel";
+import { callNode, type Context } from "../context.ts";
+import { emit, emitContainer } from "../docker-events.ts";
+import { checkFilters, matchesLabels } from "../domain/filters.ts";
+import type { ContainerRecord } from "../domain/record.ts";
+import { isRunning } from "../domain/state.ts";
+import { untilMillis } from "../domain/until.ts";
+import { deleteContainer, listContainers, resolveContainer } from "../store/containers.ts";
+import { deleteVolume, getVolume } from "../store/volumes.ts";
+
+const TIMEOUT_MS = 120_000;
+
+/** Takes a container away: from its node, then from the records, with Docker's `destroy` event. */
+export async function removeContainer(context: Context, record: ContainerRecord, options: { force: boolean; volumes: boolean }): Promise<void> {
+  const { id, nodeId, name, state } = record;
+  if (!options.force && state.status === "paused") {
+    throw fail("CONFLICT", `cannot remove container "/${name}": container is paused and must be unpaused first`);
+  }
+  if (!options.force && isRunning(state)) {
+    throw fail("RUNNING", `cannot remove container "/${name}": container is running: stop the container before removing or force remove`);
+  }
+  if (!options.force && state.status === "restarting") {
+    throw fail("CONFLICT", `cannot remove container "/${name}": container is restarting: stop the container before removing or force remove`);
+  }
+  let removedVolumes: string[] = [];
+  try {
+    ({ removedVolumes } = await callNode(context, nodeId, nodeContainerRemove, { id, epoch: context.leader.epoch, ...options }, { timeoutMs: TIMEOUT_MS }));
+  } catch (e) {
+    // Gone from the node already: only the record is left.
+    if (!isGantryError(e, "NO_SUCH_CONTAINER")) throw e;
+  }
+  await context.leader.transaction(async (tx, outbox) => {
+    if (!await deleteContainer(tx, id)) return;
+    for (const volume of removedVolumes) {
+      const known = await getVolume(tx, volume);
+      if (known?.anonymous && await deleteVolume(tx, volume)) await emit(outbox, context.clock, "volume", "destroy", volume, { driver: "local" });
+    }
+    await emitContainer(outbox, context.clock, record, "destroy");
+  });
+}
+
+export function removeRoutes(context: Context): Route[] {
+  return [
+    on(containerRemove, async ({ ref, force, volumes }) => {
+      await removeContainer(context, await resolveContainer(context.database.query, ref), { force, volumes });
+      return {};
+    }),
+
+    on(containerPrune, async ({ filters }) => {
+      checkFilters(filters, new Set(["label", "label!", "until"]));
+      const until = untilMillis(filters["until"] ?? [], context.clock.now());
+      const stopped = (await listContainers(context.database.query, ["created", "exited", "dead"])).filter((c) =>
+        (until === null || Date.parse(c.created) < until) && matchesLabels(c.spec.config.Labels, filters["label"] ?? [])
+        && (filters["label!"] ?? []).every((l) => !matchesLabels(c.spec.config.Labels, [l])));
+      const ids: string[] = [];
+      let spaceReclaimed = 0;
+      for (const record of stopped) {
+        const size = await callNode(context, record.nodeId, nodeContainerSize, { id: record.id }).catch(() => ({ sizeRw: 0 }));
+        try {
+          await removeContainer(context, record, { force: false, volumes: false });
+        } catch (e) {
+          // Started or removed meanwhile: not ours to prune any more.
+          if (!isGantryError(e)) throw e;
+          context.logger.warn({ err: e, container: record.id }, "not pruned");
+          continue;
+        }
+        ids.push(record.id);
+        spaceReclaimed += size.sizeRw;
+      }
+      if (ids.length > 0) {
+        await context.leader.transaction((_tx, outbox) => emit(outbox, context.clock, "container", "prune", "", { reclaimed: String(spaceReclaimed) }));
+      }
+      return { ids, spaceReclaimed };
+    }),
+  ];
+}

@@ -1,0 +1,43 @@
+import type { Migration } from "kysely/migration";
+
+/** In the order of their names; a migration that was released never changes. */
+export const migrations: Readonly<Record<string, Migration>> = {
+  "0001_records": {
+    async up(db) {
+      await db.schema.createTable("containers")
+        .addColumn("id", "varchar(64)", (c) => c.primaryKey())
+        .addColumn("name", "varchar(255)", (c) => c.notNull().unique())
+        .addColumn("created", "varchar(32)", (c) => c.notNull())
+        .addColumn("node_id", "varchar(64)", (c) => c.notNull())
+        .addColumn("image_id", "varchar(80)", (c) => c.notNull())
+        .addColumn("status", "varchar(16)", (c) => c.notNull())
+        .addColumn("seq", "bigint", (c) => c.notNull())
+        .addColumn("spec", "text", (c) => c.notNull())
+        .addColumn("state", "text", (c) => c.notNull())
+        .execute();
+      await db.schema.createIndex("containers_by_image").on("containers").column("image_id").execute();
+      await db.schema.createIndex("containers_by_node").on("containers").column("node_id").execute();
+      await db.schema.createTable("networks")
+        .addColumn("id", "varchar(64)", (c) => c.primaryKey())
+        .addColumn("name", "varchar(255)", (c) => c.notNull().unique())
+        .addColumn("driver", "varchar(32)", (c) => c.notNull())
+        .addColumn("resource", "text", (c) => c.notNull())
+        .execute();
+      await db.schema.createTable("volumes")
+        .addColumn("name", "varchar(255)", (c) => c.primaryKey())
+        .addColumn("node_id", "varchar(64)", (c) => c.notNull())
+        .addColumn("anonymous", "integer", (c) => c.notNull())
+        .addColumn("resource", "text", (c) => c.notNull())
+        .execute();
+      await db.schema.createTable("nodes")
+        .addColumn("node_id", "varchar(64)", (c) => c.primaryKey())
+        .addColumn("description", "text", (c) => c.notNull())
+        .addColumn("registered_at", "varchar(32)", (c) => c.notNull())
+        .execute();
+      await db.schema.createTable("leadership")
+        .addColumn("id", "integer", (c) => c.primaryKey())
+        .addColumn("epoch", "bigint", (c) => c.notNull())
+        .execute();
+    },
+  },
+};

@@ -1,0 +1,13 @@
+/** Tables of the scheduler. What is written together is one JSON document; columns are what is searched by. */
+export interface SchedulerTables {
+  containers: {
+    id: string; name: string; created: string; node_id: string; image_id: string; status: string; seq: number;
+    /** ContainerSpec and ContainerState as JSON. */
+    spec: string; state: string;
+  };
+  networks: { id: string; name: string; driver: string; resource: string };
+  volumes: { name: string; node_id: string; anonymous: number; resource: string };
+  nodes: { node_id: string; description: string; registered_at: string };
+  /** One row: the epoch of the scheduler that is active. */
+  leadership: { id: number; epoch: number };
+}
