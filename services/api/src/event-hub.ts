@@ -40,7 +40,7 @@ export class EventHub implements AsyncDisposable {
   #take(event: DockerEvent): void {
     this.#recent.push({ seq: ++this.#seq, event });
     if (this.#recent.length > 2 * KEPT) this.#recent = this.#recent.slice(-KEPT);
-    for (const listener of [...this.#listeners]) listener(event);
+    for (const listener of this.#listeners) listener(event);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -59,7 +59,7 @@ async function relay(backend: BuildBackend, x: Exchange, address: string, id: st
       const end = rows.find((row) => row.kind === "end");
       const lines = messages(rows);
       told ||= lines.some((line) => "error" in line);
-      if (output === null && lines.length === 0 && end?.error != null) throw fail("BUILD_FAILED", end.error);
+      if (output === null && lines.length === 0 && end !== undefined && end.error !== null) throw fail("BUILD_FAILED", end.error);
       output ??= x.open("application/json");
       if (end !== undefined && !told && (end.error !== null || end.state === "failed" || end.state === "cancelled")) {
         const message = end.error ?? (end.state === "cancelled" ? "build cancelled" : "build failed");

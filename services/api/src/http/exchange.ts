@@ -15,8 +15,8 @@ export interface Route {
 }
 
 const MAX_JSON_BYTES = 4 * 1024 * 1024;
-/** Sockets of requests that came with `Upgrade`, and bytes read past their heads. */
-export const upgrades = new WeakMap<object, { socket: Duplex; head: Buffer }>();
+/** Sockets of requests that came with `Upgrade`. */
+export const upgrades = new WeakMap<object, Duplex>();
 
 /** The client's side of a stream that outlives the request. */
 export interface ClientStream {
@@ -123,16 +123,14 @@ export class Exchange {
    */
   hijack(contentType: string): ClientStream {
     const { raw } = this.reply;
-    const upgrade = upgrades.get(this.request.raw);
-    if (upgrade === undefined) {
+    const socket = upgrades.get(this.request.raw);
+    if (socket === undefined) {
       raw.useChunkedEncodingByDefault = false;
       raw.shouldKeepAlive = false;
       return { input: this.request.raw, output: this.open(contentType) };
     }
     this.reply.hijack();
-    const { socket, head } = upgrade;
     raw.detachSocket(socket as Parameters<typeof raw.detachSocket>[0]);
-    if (head.length > 0) socket.unshift(head);
     socket.once("close", () => raw.emit("close"));
     const own = Object.entries(headersOf(this.reply)).map(([name, value]) => `${name}: ${value}\r\n`).join("");
     socket.write(`HTTP/1.1 101 UPGRADED\r\nContent-Type: ${contentType}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n${own}\r\n`);

@@ -64,7 +64,9 @@ function createServer(app: FastifyInstance): http.Server {
     response.assignSocket(socket as net.Socket);
     socket.on("error", () => socket.destroy());
     response.once("finish", () => socket.end());
-    upgrades.set(request, { socket, head });
+    // At once: a client may have ended its side already.
+    if (head.length > 0) socket.unshift(head);
+    upgrades.set(request, socket);
     app.routing(request, response);
   });
   server.on("clientError", (_error, socket) => {

@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { on } from "@gantry/bus";
+import { containerList, imageStoreInfo, schedulerInfo } from "@gantry/contracts";
+import { openRig } from "../test-rig.ts";
+
+test("ping tells the API version and the classic builder", async () => {
+  await using rig = await openRig();
+  const got = await rig.request("GET", "/_ping");
+  assert.equal(got.status, 200);
+  assert.equal(got.text, "OK");
+  assert.equal(got.headers["api-version"], "1.51");
+  assert.equal(got.headers["builder-version"], "1");
+  assert.equal(got.headers["ostype"], "linux");
+  assert.equal(got.headers["docker-experimental"], "false");
+  assert.equal(got.headers["swarm"], "inactive");
+  const head = await rig.request("HEAD", "/_ping");
+  assert.equal(head.status, 200);
+  assert.equal(head.headers["api-version"], "1.51");
+});
+
+test("versions outside 1.24 to 1.51 are refused in Docker's words", async () => {
+  await using rig = await openRig();
+  const newer = await rig.request("GET", "/v1.99/version");
+  assert.equal(newer.status, 400);
+  assert.deepEqual(newer.json, { message: "client version 1.99 is too new. Maximum supported API version is 1.51" });
+  const older = await rig.request("GET", "/v1.23/version");
+  assert.equal(older.status, 400);
+  assert.match(older.message, /^client version 1\.23 is too old\. Minimum supported API version is 1\.24, please upgrade/);
+  assert.equal((await rig.request("GET", "/v1.24/version")).json["ApiVersion"], "1.51");
+});
+
+test("what is not there says so", async () => {
+  await using rig = await openRig();
+  const nothing = await rig.request("GET", "/v1.51/nothing/here");
+  assert.equal(nothing.status, 404);
+  assert.deepEqual(nothing.json, { message: "page not found" });
+  assert.equal((await rig.request("GET", "/images/search?term=x")).status, 501);
+  assert.match((await rig.request("GET", "/services")).message, /^This node is not a swarm manager\./);
+  assert.deepEqual((await rig.request("GET", "/plugins")).json, []);
+  assert.match((await rig.request("GET", "/plugins/a/b/json")).message, /^plugin "a\/b" not found/);
+  const unserved = await rig.request("GET", "/containers/json");
+  assert.equal(unserved.status, 503);
+});
+
+test("the stock docker command prints version, info and ps", async () => {
+  await using rig = await openRig();
+  await rig.serve([
+    on(schedulerInfo, async () => ({ containers: 3, running: 1, paused: 0, stopped: 2, nodes: [{
+      nodeId: "n1", hostname: "host1", cpus: 2, memoryBytes: 4 * 2 ** 30, labels: { rack: "a" }, platform: { cgroupVersion: "2", kernelVersion: "6.18.0" } }] })),
+    on(imageStoreInfo, async () => ({ images: 7, layersSize: 1000 })),
+    on(containerList, async () => ({ containers: [{
+      Id: "a".repeat(64), Names: ["/web"], Image: "busybox", ImageID: `sha256:${"b".repeat(64)}`, Command: "sleep 60", Created: 1_700_000_000, Ports: [],
+      Labels: {}, State: "running", Status: "Up 5 seconds", HostConfig: { NetworkMode: "default" }, NetworkSettings: { Networks: {} }, Mounts: [] }] })),
+  ]);
+  const version = await rig.docker(["version"]);
+  assert.equal(version.code, 0, version.stderr);
+  assert.match(version.stdout, /Server: Gantry\n Engine:\n\s+Version:\s+0\.1\.0\n\s+API version:\s+1\.51 \(minimum version 1\.24\)/);
+  const info = await rig.docker(["info"]);
+  assert.equal(info.code, 0, info.stderr);
+  for (const line of [/Containers: 3\n {2}Running: 1/, /Images: 7/, /Storage Driver: overlay2/, /Cgroup Driver: cgroupfs/, /Cgroup Version: 2/, /Swarm: inactive/,
+    /Kernel Version: 6\.18\.0/, /CPUs: 2/, /Total Memory: 4GiB/, /Name: host1/, /Default Runtime: gantry/, /rack=a/]) assert.match(info.stdout, line);
+  assert.equal(info.stderr, "");
+  const ps = await rig.docker(["ps", "--format", "{{.ID}} {{.Names}} {{.Status}}"]);
+  assert.equal(ps.stdout, "aaaaaaaaaaaa web Up 5 seconds\n");
+});
+
+test("over TCP, other names and web pages of other sites are refused", async () => {
+  await using rig = await openRig();
+  const ask = (headers: Record<string, string>) => new Promise<number>((resolve, reject) => {
+    import("node:http").then(({ default: http }) => {
+      const [host, port] = rig.tcp.split(":");
+      http.get({ host, port, path: "/_ping", headers, agent: false }, (r) => { r.resume(); resolve(r.statusCode!); }).on("error", reject);
+    }, reject);
+  });
+  assert.equal(await ask({}), 200);
+  assert.equal(await ask({ host: "localhost:2375" }), 200);
+  assert.equal(await ask({ host: "evil.example" }), 403);
+  assert.equal(await ask({ origin: "http://evil.example" }), 403);
+  assert.equal(await ask({ origin: "http://localhost:3000" }), 200);
+});
