@@ -73,7 +73,7 @@ export class AddressAllocator {
     const ip = parseIp(text);
     if (ip === null) throw fail("INVALID", `invalid IP address: ${text}`);
     if (!contains(this.#subnet, ip)) {
-      throw fail("INVALID", `invalid address ${text}: It does not belong to any of this network's subnets`);
+      throw fail("INVALID", `no configured subnet or ip-range contain the IP address ${text}`);
     }
     return ip;
   }

@@ -1,3 +1,6 @@
 export * from "./port.ts";
 export * from "./names.ts";
 export * from "./subnets.ts";
+export * from "./files.ts";
+export { openHostNetwork } from "./host.ts";
+export { hostSubnets } from "./host-subnets.ts";
