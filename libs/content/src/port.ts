@@ -25,10 +25,10 @@ export interface ContentStore {
   sync(): Promise<void>;
 }
 
-/** What only the owner of the blobs may do: the image store, over its own directory. */
+/** What only the owner of the blobs may do: the image store, over its own directory (`DiskContentStore`). */
 export interface OwnedContentStore extends ContentStore {
-  /** Every blob, in no order. `modified`: when it was stored or last stored again, milliseconds since the epoch. */
-  list(): AsyncIterable<BlobInfo & { readonly modified: number }>;
+  /** Every blob, in no order. `storedAt`: milliseconds since the epoch. */
+  list(): AsyncIterable<BlobInfo & { readonly storedAt: number }>;
   /** No error where there is none. Readers that have it open read on. */
-  remove(digest: string): Promise<void>;
+  delete(digest: string): Promise<void>;
 }

@@ -10,7 +10,8 @@ export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 /** Upper bound of an image config. */
 export const MAX_CONFIG_BYTES = 4_000_000;
 
-const utf8 = new TextDecoder("utf-8", { fatal: true });
+// A byte order mark is kept, and so refused: the text must be the very bytes that were hashed.
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 function parser<S extends TSchema>(schema: S, what: string, maxBytes: number): (data: Uint8Array | string) => Static<S> {
   const validator = Compile(schema);

@@ -1,0 +1,44 @@
+import { pipeline } from "node:stream/promises";
+import { Readable } from "node:stream";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { fail } from "@gantry/contracts";
+import type { ImageStore } from "../store/image-store.ts";
+import { parseRange } from "./range.ts";
+
+/**
+ * Answers HEAD or GET of a blob, with Range. Configs of images are blobs too, though they are kept in the database.
+ * Throws NO_SUCH_BLOB where there is none. The reply is taken over (hijacked).
+ */
+export async function sendBlob(store: ImageStore, digest: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  const stored = await store.blobs.stat(digest);
+  const text = stored === null && store.catalog.image(digest) !== null ? Buffer.from(await store.configText(digest)) : null;
+  if (stored === null && text === null) throw fail("NO_SUCH_BLOB", `blob not found: ${digest}`);
+  const size = stored?.size ?? text!.length;
+  const range = parseRange(request.headers.range, size);
+  const headers: Record<string, string | number> = {
+    "accept-ranges": "bytes", "content-type": "application/octet-stream", "docker-content-digest": digest, etag: `"${digest}"`, "cache-control": "max-age=31536000",
+  };
+  if (range === null) {
+    reply.hijack();
+    reply.raw.writeHead(416, { ...headers, "content-range": `bytes */${size}`, "content-length": 0 }).end();
+    return;
+  }
+  const { offset, length } = range === "whole" ? { offset: 0, length: size } : range;
+  if (range !== "whole") headers["content-range"] = `bytes ${offset}-${offset + length - 1}/${size}`;
+  headers["content-length"] = length;
+  const body = request.method === "HEAD" || length === 0 ? null : text !== null ? Readable.from([text.subarray(offset, offset + length)]) : await store.blobs.open(digest, { offset, length });
+  reply.hijack();
+  reply.raw.writeHead(range === "whole" ? 200 : 206, headers);
+  if (body === null) {
+    reply.raw.end();
+    return;
+  }
+  try {
+    await pipeline(body, reply.raw);
+  } catch (e) {
+    // The client left, or the disk failed: the connection is cut either way, so a short answer is not taken for a whole one.
+    reply.raw.destroy();
+    store.logger.debug({ err: e, digest }, "sending a blob ended early");
+  }
+}
+

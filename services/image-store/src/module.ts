@@ -1,0 +1,60 @@
+import { readFile } from "node:fs/promises";
+import { relayOutbox } from "@gantry/database";
+import type { Scope } from "@gantry/kernel";
+import { Type as T, type Static } from "typebox";
+import { Catalog } from "./domain/catalog.ts";
+import { commandRoutes } from "./handlers/commands.ts";
+import { queryRoutes } from "./handlers/queries.ts";
+import { createApp } from "./http/app.ts";
+import { blobRoutes } from "./http/blobs.ts";
+import { listen } from "./http/listen.ts";
+import type { Ports } from "./ports.ts";
+import { Blobs } from "./store/blobs.ts";
+import { Collector } from "./store/collector.ts";
+import { ImageStore } from "./store/image-store.ts";
+import { Repository } from "./store/repository.ts";
+
+export { migrations } from "./store/schema.ts";
+export type { Tables } from "./store/schema.ts";
+export type { Ports } from "./ports.ts";
+
+export const Config = T.Object({
+  listen: T.Array(T.String(), { description: "unix:/path or host:port, several with commas; off loopback it needs TLS and a token" }),
+  token: T.String({ default: "", description: "what callers on TCP must show, as bearer token or as password; empty: none" }),
+  tlsCert: T.String({ default: "", description: "file with the PEM certificate for TCP" }),
+  tlsKey: T.String({ default: "", description: "file with its PEM key" }),
+  insecureRegistries: T.Array(T.String(), { default: [], description: "host[:port] of registries that may be spoken to without TLS; loopback always may" }),
+  maxBlobBytes: T.Integer({ default: 64 * 1024 ** 3, minimum: 1, description: "largest blob taken in, in bytes" }),
+  blobGraceSeconds: T.Integer({ default: 3600, minimum: 0, description: "how long a blob that nothing refers to is kept, in seconds" }),
+  collectSeconds: T.Integer({ default: 600, minimum: 1, description: "how often blobs that nothing refers to are looked for, in seconds" }),
+});
+export type Config = Static<typeof Config>;
+
+export interface Running {
+  /** Addresses as bound. */
+  readonly addresses: readonly string[];
+}
+
+/** Loads the catalog, then serves the queue `image-store` and HTTP. */
+export async function start(config: Config, ports: Ports, scope: Scope): Promise<Running> {
+  const { bus, clock, content, database } = ports;
+  const logger = ports.logger.child({ service: "image-store" });
+  const catalog = new Catalog();
+  const repository = new Repository(database);
+  const blobs = new Blobs({ content, catalog, clock, logger, graceMs: config.blobGraceSeconds * 1000 });
+  const collector = scope.use(new Collector(blobs, { logger, everyMs: config.collectSeconds * 1000 }));
+  const store = new ImageStore({ catalog, blobs, repository, clock, logger, onRelease: () => collector.soon() });
+  catalog.apply(await repository.load());
+  await store.dropIncomplete();
+  scope.use(relayOutbox(database, bus, { logger }));
+
+  const token = config.token === "" ? null : config.token;
+  const app = createApp({ logger, token });
+  scope.defer(() => app.close());
+  blobRoutes(app, store, config);
+  await app.ready();
+  const tls = config.tlsCert === "" ? null : { cert: await readFile(config.tlsCert, "utf8"), key: await readFile(config.tlsKey, "utf8") };
+  scope.use(await bus.serve("image-store", [...queryRoutes(store), ...commandRoutes(store, bus)]));
+  const addresses = await listen({ addresses: config.listen, tls, guarded: token !== null }, (request, response) => app.routing(request, response), scope);
+  return { addresses };
+}

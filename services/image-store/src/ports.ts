@@ -1,0 +1,17 @@
+import type { Bus } from "@gantry/bus";
+import type { OwnedContentStore } from "@gantry/content";
+import type { Database } from "@gantry/database";
+import type { DigestCache } from "@gantry/digest-cache";
+import type { Clock, Logger } from "@gantry/kernel";
+import type { Tables } from "./store/schema.ts";
+
+export interface Ports {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Opened with {@link migrations} for the service `image-store`. */
+  readonly database: Database<Tables>;
+  readonly cache: DigestCache;
+  /** The blob directory, which this service owns. */
+  readonly content: OwnedContentStore;
+}

@@ -1,0 +1,172 @@
+import type { Readable } from "node:stream";
+import type { BlobInfo, OwnedContentStore } from "@gantry/content";
+import type { Clock, Logger } from "@gantry/kernel";
+import type { Catalog } from "../domain/catalog.ts";
+import { alongside, LayerAnalysis, type LayerFacts } from "./layer-analysis.ts";
+import { Lru } from "./lru.ts";
+
+export interface BlobOptions {
+  readonly expected?: string;
+  readonly maxBytes?: number;
+  readonly volatile?: boolean;
+}
+
+/**
+ * The blobs, and who needs them.
+ *
+ * A blob is kept while an image or manifest refers to it, while a lease holds it, and for `graceMs` after it came in or somebody
+ * was told that it is here: whoever asked may be about to send the manifest that needs it. Anything else {@link collect} deletes.
+ */
+export class Blobs {
+  readonly #content: OwnedContentStore;
+  readonly #catalog: Catalog;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #graceMs: number;
+  readonly #leases = new Map<string, number>();
+  /** Digest → when somebody was told of it. */
+  readonly #told = new Map<string, number>();
+  /** Digests that came in and that nothing refers to yet → when. */
+  readonly #fresh = new Map<string, number>();
+  /** Were referred to, and are no longer: their age on disk does not matter. */
+  readonly #released = new Set<string>();
+  readonly #facts = new Lru<LayerFacts>(50_000);
+  #collecting: Promise<number> | null = null;
+
+  constructor(parts: { content: OwnedContentStore; catalog: Catalog; clock: Clock; logger: Logger; graceMs: number }) {
+    this.#content = parts.content;
+    this.#catalog = parts.catalog;
+    this.#clock = parts.clock;
+    this.#logger = parts.logger;
+    this.#graceMs = parts.graceMs;
+  }
+
+  /** null where there is none. Telling of a blob protects it for the grace period. */
+  async stat(digest: string): Promise<BlobInfo | null> {
+    // Before the look, so that no deletion comes in between.
+    this.#told.set(digest, this.#clock.now());
+    const found = await this.#content.stat(digest);
+    if (found === null) this.#told.delete(digest);
+    return found;
+  }
+
+  /** Whether it is here, telling nobody. */
+  async has(digest: string): Promise<boolean> {
+    return await this.#content.stat(digest) !== null;
+  }
+
+  open(digest: string, range?: { offset: number; length?: number }): Promise<Readable> {
+    return this.#content.open(digest, range);
+  }
+
+  async ingest(stream: AsyncIterable<Uint8Array>, options: BlobOptions = {}): Promise<BlobInfo> {
+    const info = await this.#content.ingest(stream, options);
+    this.#fresh.set(info.digest, this.#clock.now());
+    return info;
+  }
+
+  /** Stores a blob and looks whether it is a layer on the way. */
+  async ingestLayer(stream: AsyncIterable<Uint8Array>, options: BlobOptions = {}): Promise<BlobInfo & { facts: LayerFacts | null }> {
+    const analysis = new LayerAnalysis();
+    try {
+      const info = await this.ingest(alongside(stream, analysis), options);
+      const facts = await analysis.end();
+      if (facts !== null) this.#facts.set(info.digest, facts);
+      return { ...info, facts };
+    } finally {
+      analysis.abandon();
+    }
+  }
+
+  /** What is inside a stored layer: from memory, or by reading it. null where it is no layer. Throws NO_SUCH_BLOB. */
+  async facts(digest: string): Promise<LayerFacts | null> {
+    const known = this.#facts.get(digest);
+    if (known !== undefined) return known;
+    const analysis = new LayerAnalysis();
+    try {
+      for await (const chunk of await this.#content.open(digest)) {
+        await analysis.write(chunk as Uint8Array);
+        if (analysis.failed) return null;
+      }
+      const facts = await analysis.end();
+      if (facts !== null) this.#facts.set(digest, facts);
+      return facts;
+    } finally {
+      analysis.abandon();
+    }
+  }
+
+  /** Holds blobs, stored or still to come, until disposed. */
+  lease(digests: Iterable<string>): Disposable {
+    const held = [...digests];
+    for (const digest of held) this.#leases.set(digest, (this.#leases.get(digest) ?? 0) + 1);
+    let over = false;
+    return {
+      [Symbol.dispose]: () => {
+        if (over) return;
+        over = true;
+        for (const digest of held) {
+          const left = (this.#leases.get(digest) ?? 1) - 1;
+          if (left === 0) this.#leases.delete(digest); else this.#leases.set(digest, left);
+        }
+      },
+    };
+  }
+
+  sync(): Promise<void> {
+    return this.#content.sync();
+  }
+
+  /** Something refers to these now. */
+  settled(digests: Iterable<string>): void {
+    for (const digest of digests) {
+      this.#fresh.delete(digest);
+      this.#released.delete(digest);
+    }
+  }
+
+  /** Something that referred to these is gone. */
+  released(digests: Iterable<string>): void {
+    for (const digest of digests) this.#released.add(digest);
+  }
+
+  /** Deletes what nobody needs; answers the bytes freed. Calls while one runs share it. */
+  collect(): Promise<number> {
+    this.#collecting ??= this.#sweep().finally(() => { this.#collecting = null; });
+    return this.#collecting;
+  }
+
+  async #sweep(): Promise<number> {
+    let freed = 0, deleted = 0;
+    let referenced = this.#catalog.referencedBlobs();
+    let checkedAt = this.#catalog.version;
+    for await (const blob of this.#content.list()) {
+      if (this.#catalog.version !== checkedAt) {
+        referenced = this.#catalog.referencedBlobs();
+        checkedAt = this.#catalog.version;
+      }
+      // From here to the call of delete nothing is awaited: nobody can be told of the blob in between.
+      if (referenced.has(blob.digest) || !this.#expired(blob)) continue;
+      await this.#content.delete(blob.digest);
+      this.#released.delete(blob.digest);
+      this.#facts.delete(blob.digest);
+      freed += blob.size;
+      deleted++;
+    }
+    this.#forget();
+    if (deleted > 0) this.#logger.info({ deleted, freed }, "deleted blobs that nothing refers to");
+    return freed;
+  }
+
+  #expired(blob: { digest: string; storedAt: number }): boolean {
+    if (this.#leases.has(blob.digest)) return false;
+    const limit = this.#clock.now() - this.#graceMs;
+    if ((this.#told.get(blob.digest) ?? -Infinity) > limit || (this.#fresh.get(blob.digest) ?? -Infinity) > limit) return false;
+    return this.#released.has(blob.digest) || blob.storedAt <= limit;
+  }
+
+  #forget(): void {
+    const limit = this.#clock.now() - this.#graceMs;
+    for (const map of [this.#told, this.#fresh]) for (const [digest, at] of map) if (at <= limit) map.delete(digest);
+  }
+}
