@@ -67,3 +67,11 @@ export const imageStoreInfo = query("image-store.info.v1", Empty, T.Object({ ima
 
 /** Blobs a client wants to know of before it sends them: build contexts and layers. */
 export const blobStat = query("image-store.blob.stat.v1", T.Object({ digest: Digest }), T.Object({ size: Nullable(T.Integer()) }));
+
+/**
+ * `docker login`: tries credentials against a registry (`serverAddress` as typed, with or without scheme and path). UNAUTHORIZED
+ * with the registry's words where it refuses them. `identityToken` empty: the password is what to keep.
+ */
+export const registryLogin = query("image-store.registry.login.v1",
+  T.Object({ serverAddress: T.String({ maxLength: 1024 }), username: T.String(), password: T.String(), identityToken: T.String() }),
+  T.Object({ identityToken: T.String() }));

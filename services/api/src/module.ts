@@ -14,16 +14,11 @@ import { listen } from "./server/listen.ts";
 import { Upstreams } from "./streams/upstreams.ts";
 
 export const Config = T.Object({
-  /** `unix:/path` (mode 0660, group docker) or `host:port` on loopback. */
-  listen: T.Array(T.String(), { minItems: 1 }),
-  /** Address of the image store's HTTP routes: `unix:/path` or `http(s)://host:port`. */
-  imageStore: T.String(),
-  /** State directory, as `docker info` shows it. */
-  rootDir: T.String(),
-  /** Instance ID. */
-  instance: T.String(),
-  /** Name of this machine; default: its hostname. */
-  hostname: T.Optional(T.String()),
+  listen: T.Array(T.String(), { minItems: 1, description: "unix:/path (mode 0660, group docker) or host:port on loopback" }),
+  imageStore: T.String({ description: "address of the image store's HTTP routes: unix:/path or http(s)://host:port" }),
+  rootDir: T.String({ default: "/var/lib/gantry", description: "state directory, as docker info shows it" }),
+  instance: T.String({ default: "", description: "instance ID, as docker info shows it" }),
+  hostname: T.Optional(T.String({ description: "name of this machine; default: its hostname" })),
   version: T.Optional(T.String()),
   gitCommit: T.Optional(T.String()),
 });

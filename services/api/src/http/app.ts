@@ -82,7 +82,9 @@ function observe(request: FastifyRequest, reply: FastifyReply, logger: Logger, n
 function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, logger: Logger): FastifyReply {
   const own = (error as { statusCode?: unknown }).statusCode;
   const status = isGantryError(error) ? statusOf(error) : typeof own === "number" && own >= 400 ? own : 500;
-  if (status >= 500 && status !== 501) {
+  if (reply.raw.destroyed) {
+    logger.debug({ method: request.method, url: request.originalUrl, error: describeError(error) }, "the client went away");
+  } else if (status >= 500 && status !== 501) {
     logger.warn({ method: request.method, url: request.originalUrl, status, error: describeError(error), ...(isGantryError(error) ? {} : { stack: (error as Error).stack }) }, "request failed");
   }
   if (status === 304) return reply.code(304).send();

@@ -59,7 +59,7 @@ async function relay(backend: BuildBackend, x: Exchange, address: string, id: st
       const end = rows.find((row) => row.kind === "end");
       const lines = messages(rows);
       told ||= lines.some((line) => "error" in line);
-      if (output === null && lines.length === 0 && end !== undefined && end.error !== null) throw fail("BUILD_FAILED", end.error);
+      if (output === null) refuseEarly(lines, end);
       output ??= x.open("application/json");
       if (end !== undefined && !told && (end.error !== null || end.state === "failed" || end.state === "cancelled")) {
         const message = end.error ?? (end.state === "cancelled" ? "build cancelled" : "build failed");
@@ -75,6 +75,13 @@ async function relay(backend: BuildBackend, x: Exchange, address: string, id: st
     output.write(`${JSON.stringify({ errorDetail: { message }, error: message })}\r\n`);
   }
   output?.end();
+}
+
+/** Throws BUILD_FAILED where all that a build has said is why it cannot be. */
+function refuseEarly(lines: readonly Record<string, unknown>[], end: BuildLogLine | undefined): void {
+  const first = lines[0];
+  if (first !== undefined && typeof first["error"] === "string") throw fail("BUILD_FAILED", first["error"]);
+  if (first === undefined && end?.kind === "end" && end.error !== null) throw fail("BUILD_FAILED", end.error);
 }
 
 function messages(rows: readonly BuildLogLine[]): Record<string, unknown>[] {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { on } from "@gantry/bus";
-import { containerList, imageStoreInfo, schedulerInfo } from "@gantry/contracts";
+import { containerList, fail, imageList, imageStoreInfo, registryLogin, schedulerInfo, volumeList } from "@gantry/contracts";
 import { openRig } from "../test-rig.ts";
 
 test("ping tells the API version and the classic builder", async () => {
@@ -78,4 +78,34 @@ test("over TCP, other names and web pages of other sites are refused", async () 
   assert.equal(await ask({ host: "evil.example" }), 403);
   assert.equal(await ask({ origin: "http://evil.example" }), 403);
   assert.equal(await ask({ origin: "http://localhost:3000" }), 200);
+});
+
+test("docker login asks the registry through the image store", async () => {
+  await using rig = await openRig();
+  await rig.serve([on(registryLogin, async ({ username, password }) => {
+    if (password !== "right") throw fail("UNAUTHORIZED", `login attempt of ${username} failed with status: 401 Unauthorized`);
+    return { identityToken: "" };
+  })]);
+  const wrong = await rig.docker(["login", "-u", "me", "--password-stdin", "localhost:5000"], { input: "wrong" });
+  assert.notEqual(wrong.code, 0);
+  assert.match(wrong.stderr, /401 Unauthorized/);
+  const right = await rig.docker(["login", "-u", "me", "--password-stdin", "localhost:5000"], { input: "right" });
+  assert.equal(right.code, 0, right.stderr);
+  assert.match(right.stdout, /Login Succeeded/);
+});
+
+test("docker system df counts images, containers and volumes", async () => {
+  await using rig = await openRig();
+  const image = { Id: `sha256:${"b".repeat(64)}`, ParentId: "", RepoTags: ["busybox:latest"], RepoDigests: [], Created: 1, Size: 2_000_000, SharedSize: 0, Labels: {}, Containers: -1 };
+  await rig.serve([
+    on(imageStoreInfo, async () => ({ images: 1, layersSize: 2_000_000 })),
+    on(imageList, async () => ({ images: [image] })),
+    on(containerList, async () => ({ containers: [{ Id: "a".repeat(64), Names: ["/web"], Image: "busybox", ImageID: image.Id, State: "running", SizeRw: 10, SizeRootFs: 20, Mounts: [{ Type: "volume", Name: "v" }] }] })),
+    on(volumeList, async () => ({ volumes: [{ Name: "v", Driver: "local", Mountpoint: "/v", Labels: null, Options: null, Scope: "local" }] })),
+  ]);
+  const df = await rig.docker(["system", "df"]);
+  assert.equal(df.code, 0, df.stderr);
+  assert.match(df.stdout, /Images +1 +1 +2MB/);
+  assert.match(df.stdout, /Containers +1 +1 +10B/);
+  assert.match(df.stdout, /Local Volumes +1 +1/);
 });

@@ -1,5 +1,5 @@
-import { containerList, fail, imageList, imageStoreInfo, schedulerInfo, volumeList } from "@gantry/contracts";
-import { rfc3339Nano } from "@gantry/kernel";
+import { containerList, fail, imageList, imageStoreInfo, registryLogin, schedulerInfo, volumeList } from "@gantry/contracts";
+import { isGantryError, rfc3339Nano } from "@gantry/kernel";
 import { type Backend, patient } from "../backend.ts";
 import { diskUsageBody } from "../domain/disk-usage.ts";
 import { infoBody, type Self, versionBody } from "../domain/info.ts";
@@ -27,7 +27,22 @@ export function systemRoutes(backend: SystemBackend): Route[] {
       }));
     } },
     { method: "GET", path: "/system/df", handle: (x) => diskUsage(backend, x) },
+    { method: "POST", path: "/auth", handle: (x) => login(backend, x) },
   ];
+}
+
+/** Credentials are tried where the image store can; else they are taken, and refused when they are first used. */
+async function login({ bus }: SystemBackend, x: Exchange): Promise<unknown> {
+  const body = await x.body() ?? {};
+  const field = (name: string): string => (typeof body[name] === "string" ? body[name] : "");
+  try {
+    const { identityToken } = await bus.call(registryLogin,
+      { serverAddress: field("serveraddress"), username: field("username"), password: field("password"), identityToken: field("identitytoken") }, patient(x));
+    return x.json({ Status: "Login Succeeded", IdentityToken: identityToken });
+  } catch (error) {
+    if (!isGantryError(error, "NOT_IMPLEMENTED")) throw error;
+    return x.json({ Status: "Login Succeeded", IdentityToken: "" });
+  }
 }
 
 async function diskUsage({ bus }: SystemBackend, x: Exchange): Promise<unknown> {

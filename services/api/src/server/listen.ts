@@ -9,7 +9,7 @@ import { mayUpgrade } from "../domain/path.ts";
 import { upgrades } from "../http/exchange.ts";
 
 const MAX_HEADER_BYTES = 1024 * 1024;
-const CLOSE_GRACE_MS = 2000;
+const CLOSE_GRACE_MS = 500;
 
 /**
  * Listens on `unix:/path` (mode 0660, group docker where there is one) or on loopback `host:port`, and answers with the

@@ -1,0 +1,17 @@
+import { openBus } from "@gantry/bus";
+import { HttpContentStore } from "@gantry/content";
+import { configFromEnv, systemClock } from "@gantry/kernel";
+import { createLogger, startTelemetry } from "@gantry/telemetry";
+import { Type as T } from "typebox";
+import { Config, start } from "./module.ts";
+
+const { env } = process;
+const { busUrl } = configFromEnv(T.Object({ busUrl: T.String({ description: "amqp://user:password@host:port/vhost" }) }), env);
+const config = configFromEnv(Config, env);
+await using scope = new AsyncDisposableStack();
+const telemetry = scope.use(await startTelemetry({ service: "api", version: config.version ?? "" }, env));
+const logger = createLogger({ service: "api" });
+const bus = scope.use(await openBus(busUrl, { service: "api", clock: systemClock, logger, ...(telemetry.meter === null ? {} : { meter: telemetry.meter }) }));
+const content = scope.use(new HttpContentStore({ address: config.imageStore }));
+await start(config, { bus, clock: systemClock, logger, content }, scope);
+await new Promise((resolve) => { for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, resolve); });
