@@ -1,0 +1,98 @@
+import { spawn } from "node:child_process";
+import { copyFileSync, linkSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { Agent, request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Engine } from "../tests/e2e/support/engine.ts";
+
+/**
+ * Start to exit of `true`: create + start + wait + remove over the Engine API, beside `crun run` of the same file system and no
+ * network, one of each in turn. `bridge` gives Gantry's container its network.
+ */
+export async function startToExit(engine: Engine, rounds: number): Promise<Record<string, number[]>> {
+  const agent = new Agent({ keepAlive: true });
+  const call = (method: string, path: string, body?: unknown) => httpJson(agent, engine.socket, method, path, body);
+  await using bundle = crunBundle();
+  const container = async (network: string): Promise<void> => {
+    const { Id } = await call("POST", "/containers/create", { Image: "busybox", Cmd: ["/bin/true"], HostConfig: { NetworkMode: network } }) as { Id: string };
+    const waited = call("POST", `/containers/${Id}/wait?condition=next-exit`);
+    await call("POST", `/containers/${Id}/start`);
+    const { StatusCode } = await waited as { StatusCode: number };
+    await call("DELETE", `/containers/${Id}`);
+    if (StatusCode !== 0) throw new Error(`true ended with ${StatusCode}`);
+  };
+  const rows: Record<string, () => Promise<void>> = {
+    "gantry API, no network": () => container("none"),
+    "gantry API, bridge": () => container("bridge"),
+    "crun run, no network": () => program("crun", ["run", "--bundle", bundle.dir, `gantry-bench-${process.pid}`]),
+    "fork + exec of true": () => program(join(bundle.dir, "rootfs/bin/busybox"), ["true"]),
+  };
+  const times: Record<string, number[]> = Object.fromEntries(Object.keys(rows).map((name) => [name, []]));
+  for (let round = -3; round < rounds; round++) {
+    for (const [name, work] of Object.entries(rows)) {
+      const start = performance.now();
+      await work();
+      if (round >= 0) times[name]!.push(performance.now() - start);
+    }
+  }
+  agent.destroy();
+  return times;
+}
+
+function httpJson(agent: Agent, socketPath: string, method: string, path: string, body?: unknown): Promise<unknown> {
+  return new Promise((done, reject) => {
+    const text = body === undefined ? "" : JSON.stringify(body);
+    const sent = request({ agent, socketPath, method, path, headers: { host: "gantry", "content-type": "application/json", "content-length": Buffer.byteLength(text) } }, (response) => {
+      const parts: Buffer[] = [];
+      response.on("data", (chunk: Buffer) => parts.push(chunk));
+      response.on("error", reject);
+      response.on("end", () => {
+        const answer = Buffer.concat(parts).toString();
+        if ((response.statusCode ?? 500) >= 400) reject(new Error(`${method} ${path}: ${response.statusCode} ${answer}`));
+        else done(answer === "" ? null : JSON.parse(answer));
+      });
+    });
+    sent.on("error", reject);
+    sent.end(text);
+  });
+}
+
+function program(command: string, args: readonly string[]): Promise<void> {
+  return new Promise((done, reject) => {
+    const child = spawn(command, args, { stdio: ["ignore", "ignore", "pipe"] });
+    let errors = "";
+    child.stderr.on("data", (chunk: Buffer) => { errors += chunk.toString(); });
+    child.on("error", reject);
+    child.on("close", (code) => (code === 0 ? done() : reject(new Error(`${command} ended with ${code}: ${errors}`))));
+  });
+}
+
+/** An OCI bundle of busybox: what `crun spec` writes, without a terminal, running `true`. */
+function crunBundle(): AsyncDisposable & { readonly dir: string } {
+  const dir = mkdtempSync(join(tmpdir(), "gantry-bench-"));
+  for (const sub of ["bin", "proc", "dev", "sys", "etc", "tmp"]) mkdirSync(join(dir, "rootfs", sub), { recursive: true });
+  copyFileSync("/bin/busybox", join(dir, "rootfs/bin/busybox"));
+  linkSync(join(dir, "rootfs/bin/busybox"), join(dir, "rootfs/bin/true"));
+  const capabilities = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
+  writeFileSync(join(dir, "config.json"), JSON.stringify({
+    ociVersion: "1.0.0",
+    process: { user: { uid: 0, gid: 0 }, args: ["/bin/true"], env: ["PATH=/bin"], cwd: "/", capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities }, noNewPrivileges: true },
+    root: { path: "rootfs", readonly: true },
+    hostname: "crun",
+    mounts: [
+      { destination: "/proc", type: "proc", source: "proc" },
+      { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755", "size=65536k"] },
+      { destination: "/dev/pts", type: "devpts", source: "devpts", options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"] },
+      { destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"] },
+      { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
+      { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
+    ],
+    linux: {
+      resources: { devices: [{ allow: false, access: "rwm" }] },
+      namespaces: ["pid", "network", "ipc", "uts", "mount"].map((type) => ({ type })),
+      maskedPaths: ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"],
+      readonlyPaths: ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+    },
+  }));
+  return { dir, async [Symbol.asyncDispose]() { rmSync(dir, { recursive: true, force: true }); } };
+}
