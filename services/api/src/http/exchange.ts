@@ -22,7 +22,16 @@ export const upgrades = new WeakMap<object, Duplex>();
 export interface ClientStream {
   readonly input: Readable;
   readonly output: Writable;
+  /** Milliseconds that must lie between the head and the first byte after it. */
+  readonly holdMs: number;
 }
+
+/**
+ * docker-py reads the head through a buffer that it then throws away, and with it what has come behind the head by then. So
+ * it gets the time to read the head first.
+ */
+const BUFFERS_HEADS = /^docker-sdk-python\//;
+const HOLD_MS = 25;
 
 /** One request and its answer, in Docker's manners. */
 export class Exchange {
@@ -127,14 +136,14 @@ export class Exchange {
     if (socket === undefined) {
       raw.useChunkedEncodingByDefault = false;
       raw.shouldKeepAlive = false;
-      return { input: this.request.raw, output: this.open(contentType) };
+      return { input: this.request.raw, output: this.open(contentType), holdMs: 0 };
     }
     this.reply.hijack();
     raw.detachSocket(socket as Parameters<typeof raw.detachSocket>[0]);
     socket.once("close", () => raw.emit("close"));
     const own = Object.entries(headersOf(this.reply)).map(([name, value]) => `${name}: ${value}\r\n`).join("");
     socket.write(`HTTP/1.1 101 UPGRADED\r\nContent-Type: ${contentType}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n${own}\r\n`);
-    return { input: socket, output: socket };
+    return { input: socket, output: socket, holdMs: BUFFERS_HEADS.test(this.header("user-agent") ?? "") ? HOLD_MS : 0 };
   }
 }
 

@@ -63,6 +63,15 @@ test("before 1.42, and with a terminal, the stream is called raw", async () => {
   assert.match(await readText(socket), /Content-Type: application\/vnd\.docker\.raw-stream\r\n/);
 });
 
+test("docker-py, which throws away what comes with the head, gets the head alone", async () => {
+  await using rig = await openRig(undefined, (_request, socket) => { socket.end("HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nearly"); });
+  await rig.serve([located(rig)]);
+  const socket = await raw(rig.socket, "POST /containers/web/attach HTTP/1.1\r\nHost: x\r\nUser-Agent: docker-sdk-python/7.1.0\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n");
+  assert.match(String(await once(socket, "data")), /^HTTP\/1\.1 101 [^]*\r\n\r\n$/);
+  assert.equal(await readText(socket), "early");
+  socket.destroy();
+});
+
 test("attach without an upgrade answers 200 and ends with the connection", async () => {
   await using rig = await openRig(undefined, shout([]));
   await rig.serve([located(rig)]);

@@ -8,7 +8,7 @@ const LINGER_MS = 10_000;
  * container's output ends the client's. What breaks on one side is broken on the other. Resolves when both are over.
  */
 export function join(client: ClientStream, container: Duplex): Promise<void> {
-  const { input, output } = client;
+  const { input, output, holdMs } = client;
   return new Promise((resolve) => {
     const over = (): void => {
       input.unpipe(container);
@@ -28,7 +28,8 @@ export function join(client: ClientStream, container: Duplex): Promise<void> {
       linger.unref();
       output.once("close", () => clearTimeout(linger));
     });
-    container.pipe(output);
+    if (holdMs === 0) container.pipe(output);
+    else setTimeout(() => container.pipe(output), holdMs);
     input.pipe(container);
   });
 }
