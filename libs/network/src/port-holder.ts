@@ -59,7 +59,7 @@ export async function holdTcp(target: HolderTarget): Promise<PortHolder> {
 /** As {@link holdTcp}. Each client gets a socket of its own towards the container, so that answers find their way. */
 export async function holdUdp(target: HolderTarget): Promise<PortHolder> {
   const peers = new Map<string, { socket: dgram.Socket; idle: NodeJS.Timeout }>();
-  const server = dgram.createSocket({ type: target.hostIp.includes(":") ? "udp6" : "udp4", ipv6Only: true });
+  const server = dgram.createSocket(target.hostIp.includes(":") ? { type: "udp6", ipv6Only: true } : { type: "udp4" });
   const drop = (key: string) => {
     const peer = peers.get(key);
     if (peer === undefined) return;
