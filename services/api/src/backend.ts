@@ -13,8 +13,8 @@ export interface Backend {
   readonly content: ContentStore;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Address of the image store's HTTP routes. */
-  readonly imageStore: string;
+  /** Where the image store's HTTP routes are, and what goes with each request. */
+  readonly imageStore: { readonly address: string; readonly headers: Readonly<Record<string, string>> };
 }
 
 export type Located = ReplyOf<typeof containerLocate>;

@@ -12,6 +12,6 @@ await using scope = new AsyncDisposableStack();
 const telemetry = scope.use(await startTelemetry({ service: "api", version: config.version ?? "" }, env));
 const logger = createLogger({ service: "api" });
 const bus = scope.use(await openBus(busUrl, { service: "api", clock: systemClock, logger, ...(telemetry.meter === null ? {} : { meter: telemetry.meter }) }));
-const content = scope.use(new HttpContentStore({ address: config.imageStore }));
+const content = scope.use(new HttpContentStore({ address: config.imageStore, headers: config.imageStoreToken === undefined ? {} : { authorization: `Bearer ${config.imageStoreToken}` } }));
 await start(config, { bus, clock: systemClock, logger, content }, scope);
 await new Promise((resolve) => { for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, resolve); });

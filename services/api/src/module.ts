@@ -16,6 +16,7 @@ import { Upstreams } from "./streams/upstreams.ts";
 export const Config = T.Object({
   listen: T.Array(T.String(), { minItems: 1, description: "unix:/path (mode 0660, group docker) or host:port on loopback" }),
   imageStore: T.String({ description: "address of the image store's HTTP routes: unix:/path or http(s)://host:port" }),
+  imageStoreToken: T.Optional(T.String({ description: "what the image store asks for over TCP" })),
   rootDir: T.String({ default: "/var/lib/gantry", description: "state directory, as docker info shows it" }),
   instance: T.String({ default: "", description: "instance ID, as docker info shows it" }),
   hostname: T.Optional(T.String({ description: "name of this machine; default: its hostname" })),
@@ -44,7 +45,7 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   const logger = ports.logger.child({ service: "api" });
   const events = scope.use(await EventHub.open(ports.bus));
   const upstreams = scope.use(new Upstreams());
-  const backend: Backend = { ...ports, logger, events, upstreams, imageStore: config.imageStore };
+  const backend: Backend = { ...ports, logger, events, upstreams, imageStore: { address: config.imageStore, headers: bearer(config.imageStoreToken) } };
   const version = config.version ?? VERSION;
   const self = describeSelf({
     version, instance: config.instance, rootDir: config.rootDir, gitCommit: config.gitCommit ?? "", hostname: config.hostname ?? os.hostname(),
@@ -60,4 +61,8 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   }
   logger.info({ addresses }, "the Docker Engine API is served");
   return { addresses };
+}
+
+function bearer(token: string | undefined): Record<string, string> {
+  return token === undefined ? {} : { authorization: `Bearer ${token}` };
 }

@@ -14,16 +14,19 @@ type ImageStreamsBackend = Pick<Backend, "upstreams" | "imageStore">;
 const MAX_NAMES = 256;
 
 /** Pull, import, push, save and load: all done by the image store, passed through as they come. */
-export function imageStreamRoutes(backend: ImageStreamsBackend): Route[] {
-  const send = (x: Exchange, path: string, query: URLSearchParams, extra: { headers?: Record<string, string>; body?: Readable } = {}): Promise<void> =>
-    proxy(backend.upstreams, x, { address: backend.imageStore, method: "POST", path: `${path}?${query}`, contentType: "application/json", ...extra });
+export function imageStreamRoutes({ upstreams, imageStore }: ImageStreamsBackend): Route[] {
+  const { address } = imageStore;
+  const send = (x: Exchange, path: string, query: URLSearchParams, { headers = {}, body }: { headers?: Record<string, string>; body?: Readable } = {}): Promise<void> =>
+    proxy(upstreams, x, {
+      address, method: "POST", path: `${path}?${query}`, headers: { ...imageStore.headers, ...headers }, contentType: "application/json", ...(body === undefined ? {} : { body }),
+    });
   const save = async (x: Exchange, names: readonly string[]): Promise<void> => {
     if (names.length === 0) throw fail("INVALID", "no image names given");
     if (names.length > MAX_NAMES) throw fail("INVALID", `more than ${MAX_NAMES} images`);
     const query = new URLSearchParams(names.map((name) => ["name", name]));
     const platform = text(x.query, "platform");
     if (platform !== "") query.set("platform", platform);
-    await proxy(backend.upstreams, x, { address: backend.imageStore, method: "GET", path: `/v1/images/save?${query}`, contentType: "application/x-tar" });
+    await proxy(upstreams, x, { address, method: "GET", path: `/v1/images/save?${query}`, headers: { ...imageStore.headers }, contentType: "application/x-tar" });
   };
   return [
     { method: "POST", path: "/images/create", handle: async (x) => {
