@@ -1,4 +1,5 @@
 import http from "node:http";
+import https from "node:https";
 import type { Duplex, Readable } from "node:stream";
 import { ERROR_STATUS, type ErrorCode, fail } from "@gantry/contracts";
 import { type Dispatcher, Pool } from "undici";
@@ -47,8 +48,9 @@ export class Upstreams implements AsyncDisposable {
   upgrade(address: string, { path, body, signal }: UpgradeRequest): Promise<Duplex> {
     const payload = body === undefined ? null : Buffer.from(JSON.stringify(body));
     return new Promise((resolve, reject) => {
-      const request = http.request({
-        ...target(address), method: "POST", path, agent: false, ...(signal === undefined ? {} : { signal }),
+      const { secure, ...at } = target(address);
+      const request = (secure ? https : http).request({
+        ...at, method: "POST", path, agent: false, ...(signal === undefined ? {} : { signal }),
         headers: {
           Connection: "Upgrade", Upgrade: "tcp",
           ...(payload === null ? {} : { "Content-Type": "application/json", "Content-Length": payload.length }),
@@ -100,12 +102,12 @@ function parseAddress(address: string): { socketPath: string | null; origin: str
   throw fail("INTERNAL", `${address} is no service address: unix:/path or http(s)://host:port`);
 }
 
-function target(address: string): http.RequestOptions {
+function target(address: string): { secure: boolean; socketPath?: string; host?: string; port?: number } {
   const { socketPath, origin } = parseAddress(address);
-  if (socketPath !== null) return { socketPath };
+  if (socketPath !== null) return { secure: false, socketPath };
   const { protocol, hostname, port } = new URL(origin);
-  if (protocol !== "http:") throw fail("NOT_IMPLEMENTED", `raw streams over ${protocol}// are not implemented`);
-  return { host: hostname.replace(/[[\]]/g, ""), port: port === "" ? 80 : Number(port) };
+  const secure = protocol === "https:";
+  return { secure, host: hostname.replace(/[[\]]/g, ""), port: port === "" ? (secure ? 443 : 80) : Number(port) };
 }
 
 function unreachable(address: string, cause: unknown): Error {
