@@ -20,6 +20,7 @@ export const PACKAGES = {
     "postgresql": "the database of a fleet, tested for real",
     "skopeo": "a second client of the image store's registry API",
     "docker-registry": "a second registry to pull from and push to",
+    "dpkg-dev": "indexes a small apt repository, from which a test's RUN apt-get install is served",
     "iproute2": "test hosts in network namespaces",
     "nftables": "lists firewall tables, to see that nothing is left behind",
     "libcap2-bin": "reads capabilities of containers' processes",

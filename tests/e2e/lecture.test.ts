@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { serveAptRepository } from "./support/apt-repository.ts";
 import { Engine, ROOT } from "./support/engine.ts";
 import { startRegistry } from "./support/registry.ts";
 
@@ -145,6 +146,25 @@ test("docker pull: each layer, the digest and the status", async () => {
   ]);
   assert.match(await engine.ok(["pull", name]), re(`Status: Image is up to date for ${name}`));
   await engine.loadBase("busybox");
+});
+
+test("the sample Dockerfile: apt-get update, apt-get install -y nginx", async () => {
+  const host = await engine.ok(["network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}"]);
+  const dpkgStatus = await engine.ok(["run", "--rm", "debian:bookworm-slim", "cat", "/var/lib/dpkg/status"]);
+  await using repository = await serveAptRepository({ packages: ["nginx"], dpkgStatus: `${dpkgStatus}\n`, host });
+  const base = join(dir, "ubuntu");
+  writeContext(base, { Dockerfile: `FROM debian:bookworm-slim\nRUN rm -rf /etc/apt/sources.list.d/* && echo '${repository.sources}' > /etc/apt/sources.list\n` });
+  await engine.ok(["build", "-t", "ubuntu", base]);
+
+  const sample = join(dir, "sample");
+  writeContext(sample, { Dockerfile: "#This is a sample Image\nFROM ubuntu\nMAINTAINER demousr@gmail.com\nRUN apt-get update\nRUN apt-get install -y nginx\nCMD [\"echo\", \"Image created\"]\n" });
+  const output = await engine.ok(["build", "-t", "sample", sample], { timeoutMs: 180_000 });
+  assert.match(output, /Step 2\/5 : MAINTAINER demousr@gmail\.com/);
+  assert.match(output, /Setting up nginx /);
+  assert.ok(repository.requests.some((name) => name.startsWith("nginx_")));
+  assert.equal(await engine.ok(["run", "--rm", "sample"]), "Image created");
+  assert.match((await engine.docker(["run", "--rm", "sample", "nginx", "-v"])).stderr, /^nginx version: /);
+  assert.equal(await engine.ok(["inspect", "-f", "{{.Author}}", "sample"]), "demousr@gmail.com");
 });
 
 test("the commands of the lecture's table", async () => {
