@@ -17,6 +17,7 @@
 #include "fs-lock.h"
 #include "fs-mount.h"
 #include "napi-util.h"
+#include "tree.h"
 
 static napi_value fs_openat2(napi_env env, napi_callback_info info)
 {
@@ -132,15 +133,21 @@ static napi_value fs_unlinkat(napi_env env, napi_callback_info info)
 
 static napi_value fs_readlinkat(napi_env env, napi_callback_info info)
 {
-	napi_value a[2], out = NULL;
+	napi_value a[3], out = NULL;
+	size_t argc = 3;
 	int32_t dir;
-	char name[ADDON_PATH_MAX], target[ADDON_PATH_MAX];
-	if (!args_get(env, info, 2, a) || !arg_i32(env, a[0], &dir) || !arg_str(env, a[1], name, sizeof name))
+	char name[ADDON_PATH_MAX], target[ADDON_PATH_MAX], encoding[16] = "utf8";
+	if (!args_get(env, info, 2, a) || !arg_i32(env, a[0], &dir) || !arg_str(env, a[1], name, sizeof name) ||
+	    napi_get_cb_info(env, info, &argc, a, NULL, NULL) != napi_ok ||
+	    (argc == 3 && !arg_str(env, a[2], encoding, sizeof encoding)))
 		return NULL;
 	ssize_t n = readlinkat(dir, name, target, sizeof target);
 	if (n < 0)
 		return error_throw(env, errno, "readlinkat", name);
-	napi_create_string_utf8(env, target, (size_t)n, &out);
+	if (strcmp(encoding, "latin1") == 0)
+		napi_create_string_latin1(env, target, (size_t)n, &out);
+	else
+		napi_create_string_utf8(env, target, (size_t)n, &out);
 	return out;
 }
 
@@ -403,6 +410,13 @@ napi_value init_fs(napi_env env, napi_value exports)
 		{ "flock", fs_flock },
 		{ "mountOverlay", fs_mount_overlay },
 		{ "unmount", fs_unmount },
+		{ "treeWriter", tree_writer },
+		{ "treeWrite", tree_write },
+		{ "treeWriterClose", tree_writer_close },
+		{ "treeReader", tree_reader },
+		{ "treeRead", tree_read },
+		{ "treeReaderClose", tree_reader_close },
+		{ "removeTree", tree_remove },
 	};
 	return export_fns(env, exports, fns, sizeof fns / sizeof *fns);
 }

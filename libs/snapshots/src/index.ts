@@ -1,1 +1,10 @@
 export * from "./port.ts";
+export * from "./snapshots.ts";
+export * from "./archive.ts";
+export { chainIdOf } from "./layout.ts";
+export { ensureLayers, type BlobSource, type ChainLayer, type EnsureOptions } from "./fetch-chain.ts";
+export type { TarEntry, TarType, Xattr } from "./tar/entry.ts";
+export { formatHeader } from "./tar/header.ts";
+export { TarParser, type TarHandler } from "./tar/parser.ts";
+export { readTree, type TreeEntry } from "./tree-reader.ts";
+export { TreeWriter } from "./tree-writer.ts";
