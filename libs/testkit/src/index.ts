@@ -1,0 +1,11 @@
+export { FakeClock } from "./fake-clock.ts";
+export { countLeftovers, hostState, leftovers, type HostState } from "./leftovers.ts";
+export { testNamespace, testNetwork, type TestHost, type TestNetwork } from "./namespace.ts";
+export { freePort, ServiceProcess, type SpawnOptions } from "./services/process.ts";
+export { startPostgres } from "./services/postgres.ts";
+export { startRabbit } from "./services/rabbit.ts";
+export { startRedis } from "./services/redis.ts";
+export type { TestService } from "./services/service.ts";
+export { sharedPostgres, sharedRabbit, sharedRedis, type ServiceUrl } from "./services/shared.ts";
+export { tempDir, uniqueName } from "./temp-dir.ts";
+export { waitFor, type WaitOptions } from "./wait-for.ts";
