@@ -72,7 +72,7 @@ test("manifests, indexes, tags", async () => {
 });
 
 test("a broken download goes on where it broke; wrong bytes are never whole", async () => {
-  const data = randomBytes(400_000);
+  const data = randomBytes(900_000);
   await using direct = client(registry.address);
   await push(direct, "r", data);
   let cuts = 3;

@@ -8,11 +8,13 @@ import { queryRoutes } from "./handlers/queries.ts";
 import { createApp } from "./http/app.ts";
 import { blobRoutes } from "./http/blobs.ts";
 import { listen } from "./http/listen.ts";
+import { registryRoutes } from "./http/v2/routes.ts";
 import type { Ports } from "./ports.ts";
 import { Blobs } from "./store/blobs.ts";
 import { Collector } from "./store/collector.ts";
 import { ImageStore } from "./store/image-store.ts";
 import { Repository } from "./store/repository.ts";
+import { Uploads } from "./store/uploads.ts";
 
 export { migrations } from "./store/schema.ts";
 export type { Tables } from "./store/schema.ts";
@@ -52,6 +54,7 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   const app = createApp({ logger, token });
   scope.defer(() => app.close());
   blobRoutes(app, store, config);
+  registryRoutes(app, store, scope.use(new Uploads(blobs, clock, config.maxBlobBytes)));
   await app.ready();
   const tls = config.tlsCert === "" ? null : { cert: await readFile(config.tlsCert, "utf8"), key: await readFile(config.tlsKey, "utf8") };
   scope.use(await bus.serve("image-store", [...queryRoutes(store), ...commandRoutes(store, bus)]));

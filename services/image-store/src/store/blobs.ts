@@ -125,6 +125,22 @@ export class Blobs {
     }
   }
 
+  /** Came in by mistake: goes with the next collection, unless something refers to it all the same. */
+  reject(digest: string): void {
+    this.#fresh.delete(digest);
+    this.#released.add(digest);
+  }
+
+  /** Deletes a blob that nothing refers to or leases. False: there is none. */
+  async discard(digest: string): Promise<boolean> {
+    if (this.#leases.has(digest) || !await this.has(digest)) return false;
+    this.#told.delete(digest);
+    this.#fresh.delete(digest);
+    if (this.#catalog.referencedBlobs().has(digest)) return false;
+    await this.#content.delete(digest);
+    return true;
+  }
+
   /** Something that referred to these is gone. */
   released(digests: Iterable<string>): void {
     for (const digest of digests) this.#released.add(digest);
