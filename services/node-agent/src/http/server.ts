@@ -1,0 +1,139 @@
+import { rm } from "node:fs/promises";
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import { PassThrough, type Duplex, type Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { fail, statusOf } from "@gantry/contracts";
+import { isGantryError, type Scope } from "@gantry/kernel";
+import type { Agent } from "../context.ts";
+import { startExec } from "../execs.ts";
+import { readConsoleSize } from "../domain/exec-config.ts";
+import { checkPath, exportContainer, readArchive, statPath, writeArchive } from "./archive.ts";
+import { attach } from "./attach.ts";
+import { execAttached } from "./exec.ts";
+import { readLogQuery, writeLog } from "./logs.ts";
+import { flag } from "./query.ts";
+import { readUpgradeBody, writeError } from "./raw.ts";
+import { sendStats } from "./stats.ts";
+import { entryOf } from "../context.ts";
+
+const STAT_HEADER = "X-Docker-Container-Path-Stat";
+
+const queryOf = (request: FastifyRequest) => new URL(request.raw.url ?? "/", "http://localhost").searchParams;
+const idOf = (request: FastifyRequest) => (request.params as { id: string }).id;
+const encodeStat = (stat: object) => Buffer.from(JSON.stringify(stat)).toString("base64");
+
+/** Aborts when the client is gone before the answer is complete. */
+function goneSignal(reply: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  reply.raw.once("close", () => gone.abort());
+  return gone.signal;
+}
+
+/** Answers 200 and lets `write` fill the body as it comes; what fails after the first byte cuts the connection. */
+function streamed(reply: FastifyReply, type: string, headers: Record<string, string>, write: (output: PassThrough) => Promise<void>): FastifyReply {
+  const output = new PassThrough();
+  write(output).then(() => output.end(), (e: unknown) => output.destroy(e as Error));
+  return reply.code(200).header("content-type", type).headers(headers).send(output);
+}
+
+function routes(app: FastifyInstance, agent: Agent): void {
+  app.get("/v1/containers/:id/logs", async (request, reply) => {
+    const query = queryOf(request);
+    const entry = entryOf(agent, idOf(request));
+    const wanted = readLogQuery(query);
+    const signal = goneSignal(reply);
+    return streamed(reply, "application/vnd.docker.raw-stream", {}, (output) => writeLog(agent, entry, output, wanted, flag(query, "follow"), signal));
+  });
+
+  app.get("/v1/containers/:id/stats", async (request, reply) => {
+    const query = queryOf(request);
+    entryOf(agent, idOf(request));
+    const signal = goneSignal(reply);
+    const options = { stream: query.get("stream") === null || flag(query, "stream"), oneShot: flag(query, "one-shot") };
+    return streamed(reply, "application/json", {}, (output) => sendStats(agent, idOf(request), options, output, signal));
+  });
+
+  app.get("/v1/containers/:id/export", async (request, reply) => {
+    entryOf(agent, idOf(request));
+    return streamed(reply, "application/x-tar", {}, (output) => exportContainer(agent, idOf(request), (archive) => pipeline(archive, output)));
+  });
+
+  app.head("/v1/containers/:id/archive", async (request, reply) => {
+    const stat = await statPath(agent, idOf(request), checkPath(queryOf(request).get("path")));
+    return reply.code(200).header(STAT_HEADER, encodeStat(stat)).send();
+  });
+
+  app.get("/v1/containers/:id/archive", { exposeHeadRoute: false }, (request, reply) => new Promise<FastifyReply>((resolve, reject) => {
+    const send = async (stat: object, archive: Readable) => {
+      const output = new PassThrough();
+      resolve(reply.code(200).header("content-type", "application/x-tar").header(STAT_HEADER, encodeStat(stat)).send(output));
+      await pipeline(archive, output);
+    };
+    readArchive(agent, idOf(request), checkPath(queryOf(request).get("path")), send).catch(reject);
+  }));
+
+  app.put("/v1/containers/:id/archive", { bodyLimit: Number.MAX_SAFE_INTEGER }, async (request, reply) => {
+    const query = queryOf(request);
+    await writeArchive(agent, idOf(request), checkPath(query.get("path")), { noOverwriteDirNonDir: flag(query, "noOverwriteDirNonDir") }, request.body as Readable);
+    return reply.code(200).send();
+  });
+
+  app.post("/v1/exec/:id/start", async (request, reply) => {
+    const body = (request.body ?? {}) as Record<string, unknown>;
+    const exec = agent.execs.get(idOf(request));
+    const { stream } = await startExec(agent, exec, { attach: false, consoleSize: readConsoleSize(body["ConsoleSize"]) });
+    stream.on("error", () => stream.destroy());
+    stream.resume();
+    return reply.code(200).send({});
+  });
+}
+
+async function upgrade(agent: Agent, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+  const url = new URL(request.url ?? "/", "http://localhost");
+  const match = /^\/v1\/(containers|exec)\/([0-9a-f]{64})\/(attach|start)$/.exec(url.pathname);
+  const { body, rest } = await readUpgradeBody(request, socket, head);
+  if (rest.length > 0) socket.unshift(rest);
+  if (request.method === "POST" && match?.[1] === "containers" && match[3] === "attach") await attach(agent, match[2]!, url.searchParams, socket);
+  else if (request.method === "POST" && match?.[1] === "exec" && match[3] === "start") await execAttached(agent, match[2]!, body, socket);
+  else throw fail("NOT_FOUND", `no raw stream at ${request.method} ${url.pathname}`);
+}
+
+/** Serves the agent's HTTP routes at `unix:/path` or `host:port`; resolves with the address clients use. */
+export async function serveHttp(agent: Agent, listen: string, scope: Scope): Promise<string> {
+  const app = fastify({ bodyLimit: 1024 * 1024, requestTimeout: 0, forceCloseConnections: true, exposeHeadRoutes: false });
+  // An archive is read as it comes, whatever the client calls it.
+  app.addContentTypeParser(["application/x-tar", "application/octet-stream", "application/x-gzip"], (_request, payload, done) => done(null, payload));
+  app.setErrorHandler((error: unknown, _request, reply) => {
+    const status = isGantryError(error) ? statusOf(error) : (error as { statusCode?: number }).statusCode ?? 500;
+    if (status >= 500 && !isGantryError(error)) agent.logger.error({ err: error }, "an HTTP request failed");
+    void reply.code(status).send({ message: error instanceof Error ? error.message : String(error), code: isGantryError(error) ? error.code : status < 500 ? "INVALID" : "INTERNAL" });
+  });
+  routes(app, agent);
+  const sockets = new Set<Socket>();
+  app.server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  app.server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    socket.on("error", () => socket.destroy());
+    upgrade(agent, request, socket, head).catch((e: unknown) => {
+      if (!isGantryError(e)) agent.logger.error({ err: e, url: request.url }, "a raw stream failed");
+      writeError(socket, e);
+    });
+  });
+  scope.defer(async () => {
+    for (const socket of sockets) socket.destroy();
+    await app.close();
+  });
+  if (listen.startsWith("unix:")) {
+    const path = listen.slice("unix:".length);
+    await rm(path, { force: true });
+    await app.listen({ path, readableAll: false, writableAll: false });
+    return listen;
+  }
+  const at = listen.lastIndexOf(":");
+  await app.listen({ host: listen.slice(0, at).replace(/^\[|\]$/g, ""), port: Number(listen.slice(at + 1)) });
+  return app.listeningOrigin;
+}

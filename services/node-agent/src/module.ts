@@ -1,0 +1,79 @@
+import { join } from "node:path";
+import type { Bus } from "@gantry/bus";
+import type { ContentStore } from "@gantry/content";
+import type { DigestCache } from "@gantry/digest-cache";
+import { KeyedMutex, type Clock, type Logger, type Scope } from "@gantry/kernel";
+import type { HostNetwork } from "@gantry/network";
+import type { NativeFs, Runtime } from "@gantry/runtime";
+import type { Snapshotter } from "@gantry/snapshots";
+import { Type as T, type Static } from "typebox";
+import type { Agent } from "./context.ts";
+import { boundingSet } from "./describe.ts";
+import { capabilitiesFromMask } from "./domain/capabilities.ts";
+import { Execs } from "./execs.ts";
+import { containerRoutes } from "./handlers/containers.ts";
+import { execRoutes } from "./handlers/execs.ts";
+import { networkRoutes, volumeRoutes } from "./handlers/networks.ts";
+import { resyncRoutes } from "./handlers/resync.ts";
+import { serveHttp } from "./http/server.ts";
+import { keepRegistered } from "./registration.ts";
+import { restore, startWithAgent } from "./restore.ts";
+import { ContainerStore } from "./store.ts";
+import { Volumes } from "./volumes.ts";
+
+export const Config = T.Object({
+  nodeId: T.String({ pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$" }),
+  /** Where containers and volumes are kept. */
+  stateDir: T.String({ minLength: 1 }),
+  /** `unix:/path` or `host:port` to serve HTTP on. */
+  listen: T.String({ minLength: 1 }),
+  /** What others call it: empty for `listen`. */
+  address: T.String({ default: "" }),
+  /** 8 hex digits: names on this host. */
+  instance: T.String({ pattern: "^[0-9a-f]{8}$" }),
+  /** Relative to each hierarchy. */
+  cgroupParent: T.String({ minLength: 1 }),
+  labels: T.Record(T.String(), T.String(), { default: {} }),
+  /** Commands handled at once; a stop waits for its container. */
+  concurrency: T.Integer({ minimum: 1, maximum: 10_000, default: 512 }),
+});
+export type Config = Static<typeof Config>;
+
+export interface Ports {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** The image store's blobs. */
+  readonly content: ContentStore;
+  readonly cache: DigestCache;
+  readonly snapshots: Snapshotter;
+  readonly native: NativeFs;
+  readonly runtime: Runtime;
+  readonly network: HostNetwork;
+}
+
+/**
+ * Finds the containers of an earlier agent, serves `node.<id>` and HTTP, and registers with the scheduler in the background.
+ * Containers run on when the scope ends.
+ */
+export async function start(config: Config, ports: Ports, scope: Scope): Promise<void> {
+  const logger = ports.logger.child({ service: "node-agent", node: config.nodeId });
+  const stopping = new AbortController();
+  const mask = await boundingSet();
+  const agent: Agent = {
+    ...ports, logger, nodeId: config.nodeId, instance: config.instance, cgroupParent: config.cgroupParent,
+    heldCapabilities: mask === null ? null : capabilitiesFromMask(mask),
+    store: new ContainerStore(join(config.stateDir, "containers"), logger), volumes: new Volumes(join(config.stateDir, "volumes"), logger),
+    execs: new Execs(), entries: new Map(), order: new KeyedMutex(), stopping: stopping.signal, epoch: 0,
+  };
+  await Promise.all([agent.store.open(), agent.volumes.open()]);
+  await restore(agent);
+  const bound = await serveHttp(agent, config.listen, scope);
+  scope.use(await agent.bus.serve(`node.${config.nodeId}`, [
+    ...containerRoutes(agent), ...execRoutes(agent), ...networkRoutes(agent), ...volumeRoutes(agent), ...resyncRoutes(agent),
+  ], { exclusive: true, concurrency: config.concurrency }));
+  const identity = { address: config.address === "" ? bound : config.address, labels: config.labels, stateDir: config.stateDir };
+  keepRegistered(agent, identity, () => startWithAgent(agent), scope);
+  // First of all when the scope ends.
+  scope.defer(() => stopping.abort());
+}

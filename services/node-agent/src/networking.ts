@@ -1,0 +1,121 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fail, type EndpointSettings } from "@gantry/contracts";
+import { newId } from "@gantry/kernel";
+import {
+  renderHostname, renderHosts, renderHostsOfHost, renderResolvConf, type DnsRecord, type Endpoint, type HostNetwork, type PortBinding,
+} from "@gantry/network";
+import { gatewayNetwork, isDefaultBridge, networkConfig, portRequests } from "./domain/network-config.ts";
+import type { Attachment, Entry } from "./model.ts";
+
+export interface Connected {
+  readonly endpoints: readonly Endpoint[];
+  /** Network name → settings, as inspect shows them. */
+  readonly settings: Record<string, EndpointSettings>;
+  readonly bindings: readonly PortBinding[];
+  readonly dns: boolean;
+}
+
+export interface Named { readonly entry: Entry; readonly hostname: string }
+
+const NOTHING: EndpointSettings = {
+  IPAMConfig: null, Links: null, Aliases: null, MacAddress: "", DriverOpts: null, GwPriority: 0, NetworkID: "", EndpointID: "", Gateway: "", IPAddress: "",
+  IPPrefixLen: 0, IPv6Gateway: "", GlobalIPv6Address: "", GlobalIPv6PrefixLen: 0, DNSNames: null,
+};
+
+/** Settings of a network that the container is connected to while it does not run. */
+export function idleSettings({ network, endpoint }: Attachment): EndpointSettings {
+  return { ...NOTHING, IPAMConfig: endpoint.IPAMConfig, Links: endpoint.Links, Aliases: endpoint.Aliases, DriverOpts: endpoint.DriverOpts,
+    GwPriority: endpoint.GwPriority, MacAddress: "", NetworkID: network.Id };
+}
+
+/** Bridge and address for one network of a container; null for `host` and `none`. */
+export async function allocate(network: HostNetwork, instance: string, { entry, hostname }: Named, attachment: Attachment, index: number, defaultRoute: boolean): Promise<Endpoint | null> {
+  const config = networkConfig(attachment.network, instance);
+  if (config === null) return null;
+  await network.ensureNetwork(config);
+  const { endpoint } = attachment;
+  const filled = (text: string | undefined) => (text === undefined || text === "" ? null : text);
+  return network.allocate({
+    networkId: config.id, containerId: entry.id, containerName: entry.stored.name, hostname, ip: filled(endpoint.IPAMConfig?.IPv4Address), ip6: filled(endpoint.IPAMConfig?.IPv6Address),
+    mac: filled(endpoint.MacAddress), aliases: endpoint.Aliases ?? [], index, defaultRoute, dns: !isDefaultBridge(attachment.network),
+  });
+}
+
+export const shownSettings = (attachment: Attachment, endpoint: Endpoint): EndpointSettings => ({
+  ...idleSettings(attachment), ...endpoint.settings, GwPriority: attachment.endpoint.GwPriority, Links: attachment.endpoint.Links, DriverOpts: attachment.endpoint.DriverOpts,
+  IPAMConfig: attachment.endpoint.IPAMConfig,
+});
+
+/** Addresses on every network and published ports, all or none. The interfaces are made by the runtime. */
+export async function connectAll(network: HostNetwork, instance: string, named: Named): Promise<Connected> {
+  const { entry } = named;
+  const { networks } = entry.stored;
+  const gateway = gatewayNetwork(networks);
+  const endpoints: Endpoint[] = [];
+  const settings: Record<string, EndpointSettings> = {};
+  try {
+    for (const attachment of networks) {
+      const endpoint = await allocate(network, instance, named, attachment, endpoints.length, attachment.network.Id === gateway);
+      if (endpoint) endpoints.push(endpoint);
+      settings[attachment.network.Name] = endpoint ? shownSettings(attachment, endpoint) : { ...idleSettings(attachment), EndpointID: newId() };
+    }
+    const bindings = await publish(network, entry, endpoints, gateway);
+    return { endpoints, settings, bindings, dns: networks.some((a) => a.network.Driver === "bridge" && !isDefaultBridge(a.network)) };
+  } catch (e) {
+    network.release(entry.id, null);
+    throw e;
+  }
+}
+
+async function publish(network: HostNetwork, entry: Entry, endpoints: readonly Endpoint[], gateway: string | null): Promise<PortBinding[]> {
+  const ports = portRequests(entry.spec.config, entry.spec.hostConfig);
+  const way = endpoints.find((endpoint) => endpoint.networkId === gateway);
+  if (ports.length === 0 || way === undefined) return [];
+  return network.publish({
+    containerId: entry.id, containerName: entry.stored.name, endpointId: way.settings.EndpointID, networkId: way.networkId,
+    ip: way.settings.IPAddress, ip6: way.settings.GlobalIPv6Address === "" ? null : way.settings.GlobalIPv6Address, ports,
+  });
+}
+
+/** The names under which others find the container. */
+export function dnsRecords(settings: Readonly<Record<string, EndpointSettings>>): DnsRecord[] {
+  return Object.values(settings).filter((endpoint) => endpoint.IPAddress !== "" && endpoint.DNSNames !== null).map((endpoint) => ({
+    networkId: endpoint.NetworkID, ip: endpoint.IPAddress, ip6: endpoint.GlobalIPv6Address === "" ? null : endpoint.GlobalIPv6Address, names: endpoint.DNSNames ?? [],
+  }));
+}
+
+export const FILES = { "/etc/resolv.conf": "resolv.conf", "/etc/hostname": "hostname", "/etc/hosts": "hosts" } as const;
+
+/** Writes the three files of the network into the container's directory. `linked`: `--link` names with their addresses. */
+export async function writeNetworkFiles(entry: Entry, hostname: string, connected: Connected, linked: readonly { name: string; ip: string }[]): Promise<void> {
+  const { hostConfig: host, config } = entry.spec;
+  const onHost = host.NetworkMode === "host";
+  const addresses = connected.endpoints.flatMap(({ settings }) => [settings.IPAddress, settings.GlobalIPv6Address].filter((address) => address !== ""));
+  const hostGateway = connected.endpoints.map(({ settings }) => settings.Gateway).find((address) => address !== "") ?? (onHost ? "127.0.0.1" : null);
+  const extra = [...(host.ExtraHosts ?? []), ...linked.map(({ name, ip }) => `${name}:${ip}`)];
+  const [hostsOfHost, resolvOfHost] = await Promise.all([onHost ? text("/etc/hosts") : "", text("/etc/resolv.conf")]);
+  const files = {
+    hosts: onHost ? renderHostsOfHost(hostsOfHost, extra, hostGateway)
+      : renderHosts({ hostname, domainname: config.Domainname, addresses, extraHosts: extra, hostGateway }),
+    hostname: renderHostname(hostname),
+    "resolv.conf": renderResolvConf({ hostFile: resolvOfHost, mode: onHost ? "host" : connected.dns ? "embedded" : "direct", dns: host.Dns, search: host.DnsSearch, options: host.DnsOptions }),
+  };
+  await Promise.all(Object.entries(files).map(([name, content]) => writeFile(join(entry.dir, name), content, { mode: 0o644 })));
+}
+
+async function text(path: string): Promise<string> {
+  return readFile(path, "utf8").catch(() => "");
+}
+
+/** `<id>:alias` of `--link`, to the addresses of the containers that run. */
+export function linkAddresses(entry: Entry, others: ReadonlyMap<string, Entry>): { name: string; ip: string }[] {
+  return entry.stored.networks.flatMap(({ network, endpoint }) => (endpoint.Links ?? []).flatMap((link) => {
+    const [ref = "", alias = ref] = link.split(":");
+    const other = others.get(ref) ?? [...others.values()].find((candidate) => candidate.stored.name === ref);
+    const ip = (other?.stored.state.networks as Record<string, EndpointSettings> | undefined)?.[network.Name]?.IPAddress ?? "";
+    if (!other) return [];
+    if (ip === "") throw fail("START_FAILED", `Cannot link to a non running container: /${other.stored.name} AS /${entry.stored.name}/${alias}`);
+    return [...new Set([alias, other.stored.name, other.id.slice(0, 12)])].map((name) => ({ name, ip }));
+  }));
+}

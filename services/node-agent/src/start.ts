@@ -1,0 +1,131 @@
+import { closeSync, constants, openSync } from "node:fs";
+import { hostname as hostnameOfHost } from "node:os";
+import { join } from "node:path";
+import { fail, type ContainerState } from "@gantry/contracts";
+import { isGantryError, rfc3339Nano } from "@gantry/kernel";
+import type { RunningContainer } from "@gantry/runtime";
+import type { Agent } from "./context.ts";
+import { hostDevices } from "./devices.ts";
+import { portMap } from "./domain/network-config.ts";
+import { mountList } from "./domain/mount-list.ts";
+import { containerSpec } from "./domain/container-spec.ts";
+import { watch } from "./exit.ts";
+import { startHealthchecks } from "./health.ts";
+import type { Entry } from "./model.ts";
+import { mountRows, mountSources, type MountSource } from "./mount-sources.ts";
+import { connectAll, dnsRecords, FILES, linkAddresses, writeNetworkFiles, type Connected } from "./networking.ts";
+import { change } from "./reports.ts";
+
+/** The container whose namespace a mode such as `container:<id>` joins. */
+function joined(agent: Agent, mode: string, kind: string): Entry | null {
+  if (!mode.startsWith("container:")) return null;
+  const id = mode.slice("container:".length);
+  const other = agent.entries.get(id);
+  if (!other) throw fail("NO_SUCH_CONTAINER", `No such container: ${id}`);
+  if (!other.running) throw fail("CONFLICT", `cannot join ${kind} of a non running container: ${id}`);
+  return other;
+}
+
+export function hostnameOf(agent: Agent, entry: Entry): string {
+  const { config, hostConfig } = entry.spec;
+  if (hostConfig.NetworkMode.startsWith("container:")) {
+    const other = agent.entries.get(hostConfig.NetworkMode.slice("container:".length));
+    if (other) return hostnameOf(agent, other);
+  }
+  if (config.Hostname !== "") return config.Hostname;
+  return hostConfig.NetworkMode === "host" || hostConfig.UTSMode === "host" ? hostnameOfHost() : entry.id.slice(0, 12);
+}
+
+/**
+ * Starts the process of a container that does not run. On failure everything is as before, except that the state says why.
+ * The caller holds the container's turn.
+ */
+export async function startContainer(agent: Agent, entry: Entry, changes: Partial<ContainerState> = {}): Promise<void> {
+  const { config, hostConfig } = entry.spec;
+  const network = joined(agent, hostConfig.NetworkMode, "network");
+  const ipc = joined(agent, hostConfig.IpcMode, "IPC");
+  const pid = joined(agent, hostConfig.PidMode, "PID");
+  const hostname = hostnameOf(agent, entry);
+  const waiters = [...entry.waiters];
+  let connected: Connected | null = null;
+  const opened: number[] = [];
+  try {
+    const [rootfs, sources, devices] = await Promise.all([
+      agent.snapshots.rootfs(entry.id), mountSources(entry.spec.mounts, agent.volumes), hostDevices(hostConfig),
+    ]);
+    connected = await connectAll(agent.network, agent.instance, { entry, hostname });
+    if (!network) await writeNetworkFiles(entry, hostname, connected, linkAddresses(entry, agent.entries));
+    const points = sources.map((source) => pinned(agent, source, opened));
+    const spec = containerSpec({
+      id: entry.id, dir: entry.dir, config, hostConfig, rootfs: copyRootfs(rootfs), devices,
+      mounts: mountList({
+        hostConfig, points,
+        files: Object.fromEntries(Object.entries(FILES).map(([destination, name]) => [destination, join((network ?? entry).dir, name)])),
+        sharedMemory: hostConfig.IpcMode === "none" ? undefined : hostConfig.IpcMode === "host" ? "/dev/shm" : ipc ? `/proc/${ipc.running!.pid}/root/dev/shm` : null,
+      }),
+      interfaces: connected.endpoints.map((endpoint) => endpoint.interface), dns: connected.dns, hostname, cgroupParent: agent.cgroupParent,
+      joined: { network: network?.running?.pid ?? null, ipc: ipc?.running?.pid ?? null, pid: pid?.running?.pid ?? null },
+      heldCapabilities: agent.heldCapabilities, mappings: [],
+    });
+    const { container, attached } = await agent.runtime.start(spec, { attach: waiters.map((waiter) => waiter.options) });
+    waiters.forEach((waiter, i) => { entry.waiters.delete(waiter); waiter.begin(attached[i]!); });
+    started(agent, entry, container, connected, sources, changes);
+    await Promise.all([agent.store.save(entry.id, entry.stored), serveNames(agent, entry, container, connected)]);
+  } catch (e) {
+    if (!entry.running) await failed(agent, entry, connected, e);
+    throw e;
+  } finally {
+    for (const fd of opened) closeSync(fd);
+  }
+  startHealthchecks(agent, entry);
+}
+
+function copyRootfs(rootfs: { base: string; lowers: readonly string[]; upper: string | null; work: string | null; volatile: boolean }) {
+  return { ...rootfs, lowers: [...rootfs.lowers] };
+}
+
+/** A part of a volume is opened beneath it, so that no link its users make leads elsewhere. */
+function pinned(agent: Agent, mount: MountSource, opened: number[]): MountSource {
+  const { point } = mount;
+  if (point.Subpath === "") return mount;
+  const root = openSync(agent.volumes.path(point.Name), constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    const fd = agent.native.openat2Sync(root, point.Subpath, 0o10000000 /* O_PATH */, 0, "beneath");
+    opened.push(fd);
+    return { point, source: `/proc/${process.pid}/fd/${fd}` };
+  } finally {
+    closeSync(root);
+  }
+}
+
+function started(agent: Agent, entry: Entry, container: RunningContainer, connected: Connected, sources: readonly MountSource[], changes: Partial<ContainerState>): void {
+  entry.running = container;
+  entry.stored.bindings = [...connected.bindings];
+  entry.stored.startedBefore = true;
+  entry.stored.stoppedByUser = false;
+  change(agent, entry, {
+    status: "running", pid: container.pid, exitCode: 0, error: "", oomKilled: false, startedAt: rfc3339Nano(container.startedAt),
+    networks: connected.settings, ports: portMap(connected.bindings), mounts: mountRows(sources, entry.spec.hostConfig.Tmpfs), ...changes,
+  });
+  watch(agent, entry, container);
+}
+
+/** Names on the container's networks, and its own look-ups. */
+export async function serveNames(agent: Agent, entry: Entry, container: RunningContainer, connected: Pick<Connected, "settings" | "dns">): Promise<void> {
+  const records = dnsRecords(connected.settings);
+  if (records.length > 0) agent.network.register(entry.id, records);
+  if (!connected.dns) return;
+  const sockets = await container.dnsSockets();
+  if (sockets) await agent.network.serveDns({ containerId: entry.id, udpFd: sockets.udp, tcpFd: sockets.tcp, servers: entry.spec.hostConfig.Dns.length > 0 ? entry.spec.hostConfig.Dns : null });
+}
+
+async function failed(agent: Agent, entry: Entry, connected: Connected | null, error: unknown): Promise<void> {
+  if (connected) {
+    if (connected.bindings.length > 0) await agent.network.unpublish(entry.id);
+    agent.network.release(entry.id, null);
+  }
+  for (const waiter of [...entry.waiters]) waiter.cancel();
+  const code = isGantryError(error, "START_FAILED") && typeof error.details["exitCode"] === "number" ? error.details["exitCode"] : 128;
+  change(agent, entry, { status: entry.stored.startedBefore ? "exited" : "created", exitCode: code, error: error instanceof Error ? error.message : String(error) });
+  await agent.store.save(entry.id, entry.stored);
+}
