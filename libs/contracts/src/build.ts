@@ -30,6 +30,8 @@ export type BuildSpec = Static<typeof BuildSpec>;
 
 export const BuildState = T.Union([T.Literal("queued"), T.Literal("running"), T.Literal("succeeded"), T.Literal("failed"), T.Literal("cancelled")]);
 
+export type BuildState = Static<typeof BuildState>;
+
 export const BuildJob = T.Object({
   id: Id, state: BuildState, spec: BuildSpec, imageId: Nullable(Digest), error: Nullable(T.String()), attempts: T.Integer(),
   createdAt: T.String(), startedAt: Nullable(T.String()), finishedAt: Nullable(T.String()), worker: Nullable(T.String()),

@@ -1,0 +1,125 @@
+import type { Bus } from "@gantry/bus";
+import { fail, imagePut, imageResolve, imageTag, type LayerInfo, type ResolvedImage } from "@gantry/contracts";
+import { GantryError, isGantryError } from "@gantry/kernel";
+import { familiarString, type ImageConfig, normalizePlatform, parseImageConfig, parsePlatform, parseReference, platformMatches, withDefaultTag } from "@gantry/oci";
+import { type Dispatcher, Pool } from "undici";
+import type { BuildMessage } from "../domain/messages.ts";
+
+export interface ImagesOptions {
+  readonly bus: Bus;
+  /** HTTP base of the image store. */
+  readonly address: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** An image with its config checked. */
+export interface KnownImage {
+  readonly id: string;
+  readonly config: ImageConfig;
+  readonly layers: readonly LayerInfo[];
+}
+
+const MAX_LINE = 1024 * 1024;
+
+/** The image store, as a build needs it. */
+export class Images implements AsyncDisposable {
+  readonly #bus: Bus;
+  readonly #pool: Pool;
+  readonly #headers: Readonly<Record<string, string>>;
+
+  constructor({ bus, address, headers }: ImagesOptions) {
+    this.#bus = bus;
+    this.#headers = headers;
+    const unix = address.startsWith("unix:") ? address.slice("unix:".length) : null;
+    this.#pool = new Pool(unix === null ? address : "http://localhost", {
+      ...(unix === null ? {} : { connect: { socketPath: unix } }), connections: 8, headersTimeout: 600_000, bodyTimeout: 600_000,
+    });
+  }
+
+  /** null where the store has none. */
+  async find(ref: string): Promise<KnownImage | null> {
+    try {
+      return known(await this.#bus.call(imageResolve, { ref }));
+    } catch (e) {
+      if (isGantryError(e, "NO_SUCH_IMAGE")) return null;
+      throw e;
+    }
+  }
+
+  /**
+   * A base image: the local one, unless `pull` asks for the registry's or its platform is another. Progress of a pull goes to `tell`.
+   * Errors are those of the pull.
+   */
+  async base(ref: string, options: { pull: boolean; platform: string; auth: Readonly<Record<string, unknown>>; tell: (message: BuildMessage) => void; signal: AbortSignal }): Promise<KnownImage> {
+    const wanted = parsePlatform(options.platform);
+    const local = await this.find(ref);
+    const fits = local !== null && (wanted === null || platformMatches(wanted, platformOf(local.config)));
+    if (fits && (!options.pull || isId(ref))) return local;
+    if (isId(ref) && local === null) throw fail("NO_SUCH_IMAGE", `No such image: ${ref}`);
+    await this.#pull(ref, options);
+    const pulled = await this.find(ref);
+    if (pulled === null) throw fail("NO_SUCH_IMAGE", `No such image: ${ref}`);
+    return pulled;
+  }
+
+  async #pull(ref: string, { platform, auth, tell, signal }: { platform: string; auth: Readonly<Record<string, unknown>>; tell: (message: BuildMessage) => void; signal: AbortSignal }): Promise<void> {
+    const reference = withDefaultTag(parseReference(ref));
+    const query = new URLSearchParams({ ref: familiarString(reference) });
+    if (platform !== "") query.set("platform", platform);
+    const credentials = auth[reference.domain] ?? (reference.domain === "docker.io" ? auth["https://index.docker.io/v1/"] : undefined);
+    const headers: Record<string, string> = { ...this.#headers };
+    if (credentials !== undefined) headers["x-registry-auth"] = Buffer.from(JSON.stringify(credentials)).toString("base64url");
+    const answer = await this.#pool.request({ method: "POST", path: `/v1/images/pull?${query}`, headers, signal });
+    if (answer.statusCode !== 200) throw await errorOf(answer);
+    let rest = "";
+    for await (const chunk of answer.body.setEncoding("utf8")) {
+      const lines = (rest + String(chunk)).split("\n");
+      rest = lines.pop()!;
+      if (rest.length > MAX_LINE) throw fail("UNAVAILABLE", "the image store sent a line that is too long");
+      for (const line of lines) this.#progress(line, tell);
+    }
+    this.#progress(rest, tell);
+  }
+
+  #progress(line: string, tell: (message: BuildMessage) => void): void {
+    if (line.trim() === "") return;
+    const message = JSON.parse(line) as BuildMessage;
+    if (typeof message["error"] === "string") throw fail("BUILD_FAILED", message["error"]);
+    tell(message);
+  }
+
+  /** Idempotent. */
+  async put(config: string, layers: readonly LayerInfo[], parent: string | null): Promise<void> {
+    const stored = layers.map(({ diffId, digest, mediaType, blobSize, size }) => ({ diffId, digest, mediaType, blobSize, size }));
+    await this.#bus.call(imagePut, { config, layers: stored, parent, tags: [] });
+  }
+
+  /** Points a name at an image and answers the name in full, such as `x:latest`. */
+  async tag(id: string, name: string): Promise<string> {
+    await this.#bus.call(imageTag, { ref: id, target: name });
+    return familiarString(withDefaultTag(parseReference(name)));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#pool.destroy();
+  }
+}
+
+const isId = (ref: string): boolean => /^(?:sha256:)?[0-9a-f]{64}$/.test(ref);
+
+const platformOf = (config: ImageConfig) =>
+  normalizePlatform({ os: config.os, architecture: config.architecture, ...(config.variant === undefined ? {} : { variant: config.variant }) });
+
+function known(image: ResolvedImage): KnownImage {
+  return { id: image.id, config: parseImageConfig(JSON.stringify(image.config)), layers: image.layers };
+}
+
+async function errorOf(answer: Dispatcher.ResponseData): Promise<GantryError> {
+  const body = (await answer.body.text()).slice(0, 64 * 1024);
+  try {
+    const { code, message } = JSON.parse(body) as { code: string; message: string };
+    return new GantryError(code, message);
+  } catch {
+    return fail("UNAVAILABLE", `the image store answered ${answer.statusCode}`);
+  }
+}

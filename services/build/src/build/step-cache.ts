@@ -1,0 +1,113 @@
+import type { Database } from "@gantry/database";
+import type { DigestCache } from "@gantry/digest-cache";
+import type { Clock } from "@gantry/kernel";
+import { diffIdsOf } from "@gantry/oci";
+import { cachedImage, cacheKey, isResultOf, nextImage, type StageImage, type Step } from "../domain/stage-image.ts";
+import type { BuildDatabase } from "../jobs/schema.ts";
+import type { Images, KnownImage } from "./images.ts";
+
+const SPACE = "build.step";
+const TTL_SECONDS = 7 * 24 * 3600;
+
+export interface StepCacheOptions {
+  readonly database: Database<BuildDatabase>;
+  readonly cache: DigestCache;
+  readonly images: Images;
+  readonly clock: Clock;
+}
+
+/**
+ * Which image a step made last. The database owns this, the digest cache in front of it may be wrong: an answer counts only when
+ * the image store still has the image, and its config says that this very step made it of this very image.
+ */
+export class StepCache {
+  readonly #options: StepCacheOptions;
+
+  constructor(options: StepCacheOptions) {
+    this.#options = options;
+  }
+
+  async find(image: StageImage, step: Step): Promise<StageImage | null> {
+    const { cache, images } = this.#options;
+    const key = cacheKey(image, step);
+    const seen = new Set<string>();
+    for (const look of [() => cache.get(SPACE, key), () => this.#stored(key)]) {
+      const id = await look();
+      if (id === null || seen.has(id) || !/^sha256:[0-9a-f]{64}$/.test(id)) continue;
+      seen.add(id);
+      const found = await images.find(id);
+      if (found === null || !isResultOf(found.config, image, step)) continue;
+      if (seen.size > 1) await cache.set(SPACE, key, id, TTL_SECONDS);
+      return cachedImage(image, step, id, found.config, found.layers);
+    }
+    return null;
+  }
+
+  async #stored(key: string): Promise<string | null> {
+    const row = await this.#options.database.query.selectFrom("build_cache").select("image_id").where("key", "=", key).executeTakeFirst();
+    return row?.image_id ?? null;
+  }
+
+  /** To be called when the image store has the result. */
+  async record(image: StageImage, step: Step, result: string): Promise<void> {
+    const { cache, clock, database } = this.#options;
+    const key = cacheKey(image, step);
+    const row = { image_id: result, used_at: clock.now() };
+    await database.query.insertInto("build_cache").values({ key, ...row }).onConflict((c) => c.column("key").doUpdateSet(row)).execute();
+    await cache.set(SPACE, key, result, TTL_SECONDS);
+  }
+
+  /** The digest of what was copied from another image, by a key that says which image and which paths. */
+  async source(key: string): Promise<string | null> {
+    const row = await this.#options.database.query.selectFrom("build_source").select("digest").where("key", "=", key).executeTakeFirst();
+    return row?.digest ?? null;
+  }
+
+  async recordSource(key: string, digest: string): Promise<void> {
+    const row = { digest, used_at: this.#options.clock.now() };
+    await this.#options.database.query.insertInto("build_source").values({ key, ...row }).onConflict((c) => c.column("key").doUpdateSet(row)).execute();
+  }
+
+  /** Forgets all steps, and answers the IDs of the images they made. */
+  async prune(): Promise<string[]> {
+    const { cache, database } = this.#options;
+    const rows = await database.query.deleteFrom("build_cache").returning(["key", "image_id"]).execute();
+    await database.query.deleteFrom("build_source").execute();
+    for (const { key } of rows) await cache.delete(SPACE, key);
+    return [...new Set(rows.map((row) => row.image_id))];
+  }
+}
+
+/**
+ * `--cache-from`: images whose histories may hold the step, such as one that was pulled. A hit in the middle of a history is put
+ * into the image store as an image of its own.
+ */
+export class CacheFrom {
+  readonly #images: Images;
+  #sources: readonly KnownImage[];
+
+  constructor(images: Images, sources: readonly KnownImage[]) {
+    this.#images = images;
+    this.#sources = sources;
+  }
+
+  async find(image: StageImage, step: Step): Promise<StageImage | null> {
+    const at = image.history.length;
+    for (const source of this.#sources) {
+      const history = source.config.history ?? [];
+      const entry = history[at];
+      if (entry?.created_by !== step.createdBy || JSON.stringify(history.slice(0, at)) !== JSON.stringify(image.history)) continue;
+      const diffIds = diffIdsOf(source.config);
+      if (!image.layers.every((layer, i) => layer.diffId === diffIds[i])) continue;
+      const layer = entry.empty_layer === true ? null : source.layers[image.layers.length] ?? null;
+      if (layer === null && entry.empty_layer !== true) continue;
+      // One image from here on: jumping between several could mix what does not belong together.
+      this.#sources = [source];
+      if (at + 1 === history.length && isResultOf(source.config, image, step)) return cachedImage(image, step, source.id, source.config, source.layers);
+      const next = nextImage(image, step, layer, entry.created ?? "1970-01-01T00:00:00Z");
+      await this.#images.put(next.config, next.image.layers, image.id);
+      return next.image;
+    }
+    return null;
+  }
+}

@@ -1,0 +1,52 @@
+import { Readable } from "node:stream";
+import { fail } from "@gantry/contracts";
+import type { Clock } from "@gantry/kernel";
+import type { FastifyInstance } from "fastify";
+import type { JobSignals } from "../jobs/signals.ts";
+import type { JobStore } from "../jobs/store.ts";
+
+const ROWS = 1000;
+/** How long a follower trusts that it is told: after that it looks by itself. */
+const LOOK_AGAIN_MS = 2000;
+
+export interface LogRouteOptions {
+  readonly store: JobStore;
+  readonly signals: JobSignals;
+  readonly clock: Clock;
+  /** Aborts when the service stops: followers then ask another one, from where they were. */
+  readonly stopping: AbortSignal;
+}
+
+/** `GET /v1/builds/:id/logs?from=N`: lines `{"seq":n,"message":…}`, the last `{"seq":n,"end":…}`; follows until the end. */
+export function logRoute(app: FastifyInstance, options: LogRouteOptions): void {
+  app.get<{ Params: { id: string }; Querystring: { from?: string } }>("/v1/builds/:id/logs", async (request, reply) => {
+    const { id } = request.params;
+    const from = Number(request.query.from ?? "0");
+    if (!Number.isSafeInteger(from) || from < 0) throw fail("INVALID", `from must be a number of a log row, not ${JSON.stringify(request.query.from)}`);
+    await options.store.get(id);
+    const gone = new AbortController();
+    reply.raw.once("close", () => gone.abort());
+    const lines = Readable.from(follow(options, id, from, AbortSignal.any([gone.signal, options.stopping])), { objectMode: false });
+    lines.once("error", () => reply.raw.destroy());
+    return reply.type("application/x-ndjson").send(lines);
+  });
+}
+
+async function* follow({ store, signals, clock }: LogRouteOptions, id: string, from: number, signal: AbortSignal): AsyncGenerator<string> {
+  let next = from;
+  for (;;) {
+    using waiting = signals.begin(id);
+    const { rows, end } = await store.read(id, next, ROWS);
+    if (rows.length > 0) {
+      next = rows.at(-1)!.seq + 1;
+      yield rows.map((row) => `${JSON.stringify(row)}\n`).join("");
+    }
+    if (end !== null) {
+      const { seq, ...rest } = end;
+      yield `${JSON.stringify({ seq, end: rest })}\n`;
+      return;
+    }
+    if (rows.length === ROWS) continue;
+    await waiting.wait(clock, LOOK_AGAIN_MS, signal);
+  }
+}

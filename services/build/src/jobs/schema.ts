@@ -1,0 +1,80 @@
+import type { Migration } from "@gantry/database";
+
+/** Times in milliseconds since the epoch where they are compared, RFC 3339 where they are shown. */
+export interface BuildDatabase {
+  build_job: {
+    id: string;
+    state: string;
+    /** BuildSpec as JSON; its credentials are taken out when the job has ended. */
+    spec: string;
+    image_id: string | null;
+    error: string | null;
+    attempts: number;
+    /** Grows with each claim: whoever writes with an older one is refused. */
+    epoch: number;
+    worker: string | null;
+    lease_until: number;
+    cancel_requested: number;
+    step: number;
+    steps: number;
+    /** Sequence number of the next log row. */
+    next_seq: number;
+    queued_at: number;
+    created_at: string;
+    started_at: string | null;
+    finished_at: string | null;
+  };
+  build_log: { job_id: string; seq: number; message: string };
+  /** Step key → image that the step made. */
+  build_cache: { key: string; image_id: string; used_at: number };
+  /** What was copied from another image, by chain ID and path → content digest. */
+  build_source: { key: string; digest: string; used_at: number };
+}
+
+export const migrations: Readonly<Record<string, Migration>> = {
+  "001-jobs": {
+    async up(db) {
+      await db.schema.createTable("build_job")
+        .addColumn("id", "text", (c) => c.primaryKey())
+        .addColumn("state", "text", (c) => c.notNull())
+        .addColumn("spec", "text", (c) => c.notNull())
+        .addColumn("image_id", "text")
+        .addColumn("error", "text")
+        .addColumn("attempts", "integer", (c) => c.notNull())
+        .addColumn("epoch", "integer", (c) => c.notNull())
+        .addColumn("worker", "text")
+        .addColumn("lease_until", "bigint", (c) => c.notNull())
+        .addColumn("cancel_requested", "integer", (c) => c.notNull())
+        .addColumn("step", "integer", (c) => c.notNull())
+        .addColumn("steps", "integer", (c) => c.notNull())
+        .addColumn("next_seq", "integer", (c) => c.notNull())
+        .addColumn("queued_at", "bigint", (c) => c.notNull())
+        .addColumn("created_at", "text", (c) => c.notNull())
+        .addColumn("started_at", "text")
+        .addColumn("finished_at", "text")
+        .execute();
+      await db.schema.createIndex("build_job_state").on("build_job").columns(["state", "lease_until"]).execute();
+      await db.schema.createIndex("build_job_created").on("build_job").columns(["created_at"]).execute();
+      await db.schema.createTable("build_log")
+        .addColumn("job_id", "text", (c) => c.notNull())
+        .addColumn("seq", "integer", (c) => c.notNull())
+        .addColumn("message", "text", (c) => c.notNull())
+        .addPrimaryKeyConstraint("build_log_key", ["job_id", "seq"])
+        .execute();
+    },
+  },
+  "002-cache": {
+    async up(db) {
+      await db.schema.createTable("build_cache")
+        .addColumn("key", "text", (c) => c.primaryKey())
+        .addColumn("image_id", "text", (c) => c.notNull())
+        .addColumn("used_at", "bigint", (c) => c.notNull())
+        .execute();
+      await db.schema.createTable("build_source")
+        .addColumn("key", "text", (c) => c.primaryKey())
+        .addColumn("digest", "text", (c) => c.notNull())
+        .addColumn("used_at", "bigint", (c) => c.notNull())
+        .execute();
+    },
+  },
+};

@@ -1,0 +1,102 @@
+import { mkdirSync } from "node:fs";
+import { readdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { relayOutbox } from "@gantry/database";
+import { isGantryError, type Scope } from "@gantry/kernel";
+import { digestOf } from "@gantry/oci";
+import { Type as T, type Static } from "typebox";
+import type { Builder } from "./build/build.ts";
+import { Images } from "./build/images.ts";
+import { StepCache } from "./build/step-cache.ts";
+import { Contexts } from "./context/contexts.ts";
+import { jobRoutes } from "./handlers/jobs.ts";
+import { logRoute } from "./http/logs.ts";
+import { createServer, listenOn } from "./http/server.ts";
+import { JobSignals } from "./jobs/signals.ts";
+import { JobStore } from "./jobs/store.ts";
+import { progressRoute, Worker } from "./jobs/worker.ts";
+import type { Ports } from "./ports.ts";
+import { makeMountPoints } from "./steps/run.ts";
+
+export { migrations, type BuildDatabase } from "./jobs/schema.ts";
+export type { Ports, StepAttachment, StepNetwork, StepNetworkRequest } from "./ports.ts";
+
+export const Config = T.Object({
+  listen: T.String({ description: "unix:/path or host:port for the log stream; off loopback it needs TLS and a token" }),
+  advertise: T.String({ default: "", description: "address at which others reach the log stream, where it is not the one listened on" }),
+  token: T.String({ default: "", description: "what callers on TCP must show as a bearer token; empty: none" }),
+  tlsCert: T.String({ default: "", description: "file with the PEM certificate for TCP" }),
+  tlsKey: T.String({ default: "", description: "file with its PEM key" }),
+  stateDir: T.String({ description: "directory for spools and running steps" }),
+  imageStore: T.String({ description: "HTTP base of the image store: unix:/path or http(s)://host:port" }),
+  imageStoreToken: T.String({ default: "", description: "token for the image store on TCP" }),
+  worker: T.String({ description: "name of this worker: unique among the workers, the same after a restart" }),
+  cgroupParent: T.String({ description: "parent of the cgroups of build steps" }),
+  builds: T.Integer({ default: 2, minimum: 1, maximum: 64, description: "builds at once" }),
+  parallelSteps: T.Integer({ default: 4, minimum: 1, maximum: 64, description: "steps of one build at once" }),
+  leaseSeconds: T.Integer({ default: 30, minimum: 1, description: "how long a build may go without a sign of its worker, in seconds" }),
+  maxAttempts: T.Integer({ default: 3, minimum: 1, description: "how often a build is begun when its worker is lost" }),
+});
+export type Config = Static<typeof Config>;
+
+export interface Running {
+  /** Where logs are followed. */
+  readonly address: string;
+}
+
+const SIGKILL = 9;
+
+/** Serves the queue `build` and the log stream, and builds. */
+export async function start(config: Config, ports: Ports, scope: Scope): Promise<Running> {
+  const { bus, cache, clock, content, database, native, runtime, snapshots, stepNetwork } = ports;
+  const logger = ports.logger.child({ service: "build" });
+  const stepsDir = join(config.stateDir, "steps");
+  const spoolDir = join(config.stateDir, "spool");
+  // Snapshots of a host may have several users: each clears away its own only.
+  const keyPrefix = `build-${digestOf(config.worker).slice(7, 15)}-`;
+  await clearLeftovers(ports, stepsDir, spoolDir, keyPrefix);
+
+  const headers: Record<string, string> = config.imageStoreToken === "" ? {} : { authorization: `Bearer ${config.imageStoreToken}` };
+  const images = scope.use(new Images({ bus, address: config.imageStore, headers }));
+  const steps = new StepCache({ database, cache, images, clock });
+  const builder: Builder = {
+    contexts: scope.use(new Contexts({ content, spoolDir })), images, cache: steps, clock, spoolDir, parallelSteps: config.parallelSteps,
+    tools: {
+      content, snapshots, native, runtime, stepNetwork, logger, keyPrefix, stateDir: stepsDir, cgroupParent: config.cgroupParent,
+      mountPoints: makeMountPoints(join(config.stateDir, "mount-points")),
+    },
+  };
+  const store = new JobStore({ database, clock, leaseMs: config.leaseSeconds * 1000, maxAttempts: config.maxAttempts });
+  const signals = new JobSignals();
+  scope.use(relayOutbox(database, bus, { logger }));
+
+  const stopping = new AbortController();
+  const tls = config.tlsCert === "" ? null : { cert: await readFile(config.tlsCert, "utf8"), key: await readFile(config.tlsKey, "utf8") };
+  const app = createServer({ logger, listen: config.listen, token: config.token, tls });
+  scope.defer(() => app.close());
+  logRoute(app, { store, signals, clock, stopping: stopping.signal });
+  const address = await listenOn(app, config.listen, tls !== null);
+  scope.defer(() => stopping.abort());
+
+  const worker = scope.use(new Worker({ bus, clock, logger, store, signals, builder, name: config.worker, slots: config.builds, leaseMs: config.leaseSeconds * 1000 }));
+  scope.use(await bus.subscribe([progressRoute(worker, signals)]));
+  scope.use(await bus.serve("build", jobRoutes({ bus, store, cache: steps, signals, logsAddress: config.advertise || address })));
+  await worker.start();
+  return { address };
+}
+
+/** What an earlier life of this worker left when it was killed: steps that still run, their directories and snapshots, spools. */
+async function clearLeftovers({ runtime, snapshots, logger }: Ports, stepsDir: string, spoolDir: string, keyPrefix: string): Promise<void> {
+  for (const id of await readdir(stepsDir).catch(() => [])) {
+    const step = await runtime.find(join(stepsDir, id));
+    if (step === null || !("kill" in step)) continue;
+    logger.warn({ container: id }, "ending a build step that outlived its build service");
+    await step.kill(SIGKILL).catch((e: unknown) => { if (!isGantryError(e, "NOT_RUNNING")) throw e; });
+    await step.exited;
+  }
+  await rm(spoolDir, { recursive: true, force: true });
+  for (const { key } of await snapshots.list()) if (key.startsWith(keyPrefix)) await snapshots.remove(key);
+  await rm(stepsDir, { recursive: true, force: true });
+  mkdirSync(stepsDir, { recursive: true, mode: 0o711 });
+  mkdirSync(spoolDir, { recursive: true, mode: 0o700 });
+}
