@@ -1,1 +1,2 @@
 export * from "./module.ts";
+export { isDefaultBridge, networkConfig } from "./domain/network-config.ts";

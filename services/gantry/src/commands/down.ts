@@ -1,6 +1,5 @@
 import { Command } from "commander";
 import { rm } from "node:fs/promises";
-import { removeEverything } from "../embedded/remove.ts";
 import { runningPid } from "../embedded/pid-file.ts";
 import { openState, stateDirOf } from "../state.ts";
 import { existsSync } from "node:fs";
@@ -14,7 +13,8 @@ export function down(root: string): Command {
       if (!existsSync(dir)) return;
       const state = openState(dir);
       await endServices(state.path("run", "gantry.pid"));
-      await removeEverything(state, root);
+      const { removeEverything } = await import("../embedded/remove.ts"); // the client need not load the services
+      await removeEverything(state);
       if (options.purge) await rm(dir, { recursive: true, force: true });
     });
 }

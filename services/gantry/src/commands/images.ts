@@ -1,32 +1,41 @@
 import { Command } from "commander";
 import { shortId } from "@gantry/kernel";
+import { fail } from "@gantry/contracts";
 import type { Engine } from "../client/engine.ts";
 import { contextTar } from "../client/context.ts";
 import { ago, ellipsis, humanSize, table } from "../client/format.ts";
 import { jsonLines, printProgress, type ProgressRow } from "../client/json-lines.ts";
 import { collect, withEngine } from "./client.ts";
 import { splitTag } from "./containers.ts";
+import { runService } from "./services.ts";
 
 interface ImageRow { Id: string; RepoTags: string[] | null; Created: number; Size: number }
 interface HistoryRow { Id: string; Created: number; CreatedBy: string; Size: number; Comment: string }
+
+interface BuildOptions { file: string; tag?: string[]; buildArg?: string[]; target?: string; cache: boolean; quiet?: boolean }
 
 export function imageCommands(defaultHost: () => string): Command[] {
   return [build(defaultHost), images(defaultHost), history(defaultHost), rmi(defaultHost), tag(defaultHost), pull(defaultHost), push(defaultHost)];
 }
 
 function build(defaultHost: () => string): Command {
-  return new Command("build").description("build an image from a Dockerfile").argument("<context>")
+  const buildContext = withEngine(defaultHost, async (engine: Engine, context: string, o: BuildOptions, _command: Command) => {
+    const args = Object.fromEntries((o.buildArg ?? []).map((arg) => (arg.includes("=") ? [arg.slice(0, arg.indexOf("=")), arg.slice(arg.indexOf("=") + 1)] : [arg, process.env[arg] ?? null])));
+    const response = await engine.open("POST", "/build", {
+      query: { t: o.tag, dockerfile: o.file, target: o.target, nocache: o.cache ? undefined : 1, q: o.quiet ? 1 : undefined, rm: 1, buildargs: JSON.stringify(args) },
+      headers: { "content-type": "application/x-tar" },
+      stream: await contextTar(context, o.file),
+    });
+    await printProgress(jsonLines<ProgressRow>(response), process.stdout);
+  });
+  return new Command("build").description("build an image from a Dockerfile; without a context: run the build service, configured by GANTRY_* variables").argument("[context]")
     .option("-f, --file <Dockerfile>", "relative to the context", "Dockerfile").option("-t, --tag <name:tag>", "name the image", collect)
     .option("--build-arg <NAME=value>", "set a build argument", collect).option("--target <stage>").option("--no-cache").option("-q, --quiet", "print the image ID only")
-    .action(withEngine(defaultHost, async (engine: Engine, context: string, o: { file: string; tag?: string[]; buildArg?: string[]; target?: string; cache: boolean; quiet?: boolean }, _command: Command) => {
-      const args = Object.fromEntries((o.buildArg ?? []).map((arg) => (arg.includes("=") ? [arg.slice(0, arg.indexOf("=")), arg.slice(arg.indexOf("=") + 1)] : [arg, process.env[arg] ?? null])));
-      const response = await engine.open("POST", "/build", {
-        query: { t: o.tag, dockerfile: o.file, target: o.target, nocache: o.cache ? undefined : 1, q: o.quiet ? 1 : undefined, rm: 1, buildargs: JSON.stringify(args) },
-        headers: { "content-type": "application/x-tar" },
-        stream: await contextTar(context, o.file),
-      });
-      await printProgress(jsonLines<ProgressRow>(response), process.stdout);
-    }));
+    .action(async (context: string | undefined, options: BuildOptions, command: Command) => {
+      if (context !== undefined) return buildContext(context, options, command);
+      if (process.env.GANTRY_BUS_URL === undefined) throw fail("INVALID", "gantry build needs a context: a directory with a Dockerfile (or, as the build service of a fleet, GANTRY_BUS_URL)");
+      await runService("build");
+    });
 }
 
 function images(defaultHost: () => string): Command {

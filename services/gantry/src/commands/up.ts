@@ -1,5 +1,4 @@
 import { Command } from "commander";
-import { startEmbedded } from "../embedded/start.ts";
 import { holdPidFile } from "../embedded/pid-file.ts";
 import { openState, stateDirOf } from "../state.ts";
 
@@ -13,7 +12,8 @@ export function up(root: string): Command {
       const socket = options.socket ?? process.env.GANTRY_SOCKET ?? state.path("run", "docker.sock");
       await using scope = new AsyncDisposableStack();
       holdPidFile(state.path("run", "gantry.pid"), scope);
-      await startEmbedded({ state, socket, logLevel: options.logLevel, root }, scope);
+      const { startEmbedded } = await import("../embedded/start.ts"); // the client need not load the services
+      await startEmbedded({ state, socket, logLevel: options.logLevel }, scope);
       process.stdout.write(banner(socket, state.dir));
       await terminated();
       process.stdout.write("Stopping the services; containers go on.\n");
