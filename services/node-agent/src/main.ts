@@ -1,0 +1,35 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { openBus } from "@gantry/bus";
+import { HttpContentStore } from "@gantry/content";
+import { openDigestCache } from "@gantry/digest-cache";
+import { configFromEnv, systemClock } from "@gantry/kernel";
+import { openHostNetwork } from "@gantry/network";
+import { loadNative, startRuntime } from "@gantry/runtime";
+import { openSnapshots } from "@gantry/snapshots";
+import { createLogger, startTelemetry } from "@gantry/telemetry";
+import { Type as T } from "typebox";
+import { Config, start } from "./module.ts";
+
+const { env } = process;
+const urls = configFromEnv(T.Object({
+  busUrl: T.String({ description: "amqp://user:password@host:port/vhost" }),
+  cacheUrl: T.String({ default: "memory:", description: "redis://host:port or memory:" }),
+  imageStore: T.String({ description: "address of the image store: unix:/path or http(s)://host:port" }),
+  imageStoreToken: T.String({ default: "", description: "what the image store asks for over TCP" }),
+}), env);
+const config = configFromEnv(Config, env);
+await using scope = new AsyncDisposableStack();
+const telemetry = scope.use(await startTelemetry({ service: "node-agent", version: "" }, env));
+const logger = createLogger({ service: "node-agent" });
+const shared = { clock: systemClock, logger };
+mkdirSync(join(config.stateDir, "run"), { recursive: true });
+const native = loadNative();
+const bus = scope.use(await openBus(urls.busUrl, { service: `node-agent ${config.nodeId}`, ...shared, ...(telemetry.meter === null ? {} : { meter: telemetry.meter }) }));
+const cache = scope.use(await openDigestCache(urls.cacheUrl, shared));
+const content = scope.use(new HttpContentStore({ address: urls.imageStore, headers: urls.imageStoreToken === "" ? {} : { authorization: `Bearer ${urls.imageStoreToken}` } }));
+const snapshots = scope.use(await openSnapshots({ dir: join(config.stateDir, "snapshots"), native: native.fs, ...shared }));
+const runtime = scope.use(await startRuntime({ socket: join(config.stateDir, "run", "spawner.sock") }));
+const network = scope.use(await openHostNetwork({ native: native.net, instance: config.instance, ...shared }));
+await start(config, { bus, cache, content, snapshots, native: native.fs, runtime, network, ...shared }, scope);
+await new Promise((resolve) => { for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, resolve); });

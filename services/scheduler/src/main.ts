@@ -1,0 +1,21 @@
+import { openBus } from "@gantry/bus";
+import { openDatabase } from "@gantry/database";
+import { configFromEnv, systemClock } from "@gantry/kernel";
+import { createLogger, startTelemetry } from "@gantry/telemetry";
+import { Type as T } from "typebox";
+import { Config, databaseOptions, start, type SchedulerTables } from "./module.ts";
+
+const { env } = process;
+const urls = configFromEnv(T.Object({
+  busUrl: T.String({ description: "amqp://user:password@host:port/vhost" }),
+  databaseUrl: T.String({ description: "postgres://user:password@host:port/database" }),
+}), env);
+const config = configFromEnv(Config, env);
+await using scope = new AsyncDisposableStack();
+const telemetry = scope.use(await startTelemetry({ service: "scheduler", version: "" }, env));
+const logger = createLogger({ service: "scheduler" });
+const shared = { clock: systemClock, logger };
+const bus = scope.use(await openBus(urls.busUrl, { service: "scheduler", ...shared, ...(telemetry.meter === null ? {} : { meter: telemetry.meter }) }));
+const database = scope.use(await openDatabase<SchedulerTables>(urls.databaseUrl, { ...databaseOptions, ...shared }));
+await start(config, { bus, database, ...shared }, scope);
+await new Promise((resolve) => { for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, resolve); });
