@@ -71,8 +71,10 @@ export class DnsServers {
         if (answer !== null && serving.udp === socket && this.#serving.get(containerId) === serving) socket.send(answer, from.port, from.address, () => {});
       });
     });
+    // For a descriptor the event comes within the call.
+    const listening = once(socket, "listening");
     socket.bind({ fd });
-    await once(socket, "listening");
+    await listening;
     socket.on("error", (e) => this.#logger.warn({ containerId, cause: describeError(e) }, "DNS socket of a container failed"));
     socket.unref();
     serving.udp = socket;

@@ -19,7 +19,7 @@ export function inHostNamespace(file: string, tests: () => void): void {
     const { NODE_TEST_CONTEXT: _, ...rest } = process.env;
     const env = { ...rest, [MARK]: "1" };
     const command = `busybox ip link set lo up && exec "$0" --test-reporter=tap "$1"`;
-    const result = spawnSync("unshare", ["-n", "sh", "-c", command, process.execPath, fileURLToPath(file)], { env, encoding: "utf8" });
+    const result = spawnSync("unshare", ["-n", "sh", "-c", command, process.execPath, fileURLToPath(file)], { env, encoding: "utf8", timeout: 120_000, killSignal: "SIGKILL" });
     assert.equal(result.status, 0, `${result.stdout}\n${result.stderr}`);
   });
 }
