@@ -1,12 +1,13 @@
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { errnoOf } from "@gantry/kernel";
-import type { NativeFs, NativeNet } from "./native-port.ts";
+import type { NativeFdPass, NativeFs, NativeNet } from "./native-port.ts";
 
 /** The addon's modules. One that was left out of the build is absent and its use throws. */
 export interface Native {
   readonly fs: NativeFs;
   readonly net: NativeNet;
+  readonly fdpass: NativeFdPass;
 }
 
 const path = fileURLToPath(new URL("../../../native/build/gantry.node", import.meta.url));

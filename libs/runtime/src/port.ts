@@ -97,6 +97,8 @@ export interface ExitStatus {
   oomKilled: boolean;
   /** Nanoseconds since the epoch. */
   finishedAt: bigint;
+  /** Why nothing better is known: the container's monitor was killed, and the container with it (exit code 137). */
+  error?: string;
 }
 
 export interface AttachOptions {
@@ -123,6 +125,8 @@ export interface RunningContainer {
   readonly pid: number;
   /** Nanoseconds since the epoch. */
   readonly startedAt: bigint;
+  /** What was asked for and this host cannot do, in Docker's words. */
+  readonly warnings: readonly string[];
   /** Resolves when the process has ended, its output is in the log and its exit is on disk. Never rejects while the monitor lives. */
   readonly exited: Promise<ExitStatus>;
   /** Docker's raw stream: 8-byte stdcopy frames, or plain bytes with a terminal. Writing is stdin; `end()` closes it. */

@@ -1,0 +1,60 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import type { Socket } from "node:net";
+import { fail } from "@gantry/contracts";
+import { errnoOf, systemClock } from "@gantry/kernel";
+import { connectUnix, handshake } from "./connection.ts";
+import { Kind, Writer } from "./wire.ts";
+
+const START_MS = 10_000;
+const absent = (e: unknown): boolean => ["ENOENT", "ECONNREFUSED"].includes(errnoOf(e) ?? "");
+
+/** A connection to the spawner; starts one when none answers. */
+export async function connectSpawner(socket: string, shim: string): Promise<Socket> {
+  const deadline = Date.now() + START_MS;
+  for (;;) {
+    try {
+      return await connectUnix(socket);
+    } catch (e) {
+      if (!absent(e)) throw e;
+      if (Date.now() > deadline) throw fail("UNAVAILABLE", `the spawner of ${socket} does not answer`, { cause: e });
+    }
+    if (await launch(socket, shim) === "taken") await systemClock.sleep(20);
+  }
+}
+
+/** Runs the spawner on its own; it outlives this process. "taken": another one serves this socket, or is about to. */
+async function launch(socket: string, shim: string): Promise<"ready" | "taken"> {
+  const child = spawn(shim, ["spawner", "--socket", socket], { detached: true, stdio: ["ignore", "pipe", "pipe"], cwd: "/" });
+  let out = "";
+  let err = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => { out += text; });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => { err += text; });
+  const failed = new Promise<never>((_, reject) => child.once("error", (e) => reject(fail("UNAVAILABLE", `cannot run ${shim}: ${e.message}`, { cause: e }))));
+  failed.catch(() => {});
+  child.unref();
+  /* It closes both once it is ready, or by ending. */
+  await Promise.race([Promise.all([once(child.stdout, "close"), once(child.stderr, "close")]), failed]);
+  if (out === "ready\n") return "ready";
+  if (out === "taken\n") return "taken";
+  throw fail("UNAVAILABLE", `the spawner ${shim} did not start: ${err.trim() || "no reason given"}`);
+}
+
+/**
+ * Ends the spawner of this socket and waits until it is gone; containers and their monitors stay.
+ * No error when there is none.
+ */
+export async function endSpawner(socket: string): Promise<void> {
+  let connection: Socket;
+  try {
+    connection = await connectUnix(socket);
+  } catch (e) {
+    if (absent(e)) return;
+    throw e;
+  }
+  try {
+    await handshake(connection, new Writer(Kind.end).frame());
+  } finally {
+    connection.destroy();
+  }
+}
