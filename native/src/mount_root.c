@@ -10,12 +10,7 @@
 
 #include "io.h"
 #include "mounts.h"
-
-#ifndef FSCONFIG_SET_FD
-#include <linux/mount.h>
-#endif
-
-#define OVERLAY_OPTIONS "xino=off,index=off,metacopy=off,redirect_dir=off"
+#include "overlay.h"
 
 static bool plain(const char *name) { return name[0] != '\0' && strpbrk(name, ":,\\") == NULL; }
 
@@ -27,62 +22,29 @@ static bool all_plain(const struct rootfs *r)
 	return r->upper == NULL || (plain(r->upper) && plain(r->work));
 }
 
-/* All options as one string for mount(2); 1 when they do not fit the page it gives them. */
-static int overlay_data(const struct rootfs *r, char *data, size_t size)
+static int overlay(const struct rootfs *r, const char *target, struct err *err)
 {
-	size_t used = (size_t)snprintf(data, size, OVERLAY_OPTIONS "%s,lowerdir=", r->is_volatile ? ",volatile" : "");
-	for (uint32_t i = 0; i < r->lowers.n && used < size; i++)
-		used += (size_t)snprintf(data + used, size - used, "%s%s", i > 0 ? ":" : "", r->lowers.v[i]);
-	if (r->upper != NULL && used < size)
-		used += (size_t)snprintf(data + used, size - used, ",upperdir=%s,workdir=%s", r->upper, r->work);
-	return used >= size;
-}
-
-/* One call per layer (Linux 6.8), for more layers than fit a page. */
-static int overlay_many(const struct rootfs *r, const char *target, struct err *err)
-{
-	static const char *const FLAGS[][2] = { { "xino", "off" }, { "index", "off" }, { "metacopy", "off" }, { "redirect_dir", "off" } };
-	autoclose fs = fsopen("overlay", FSOPEN_CLOEXEC);
-	if (fs < 0)
-		return err_set(err, errno, "fsopen overlay: %s", strerror(errno));
-	for (size_t i = 0; i < sizeof FLAGS / sizeof *FLAGS; i++)
-		if (fsconfig(fs, FSCONFIG_SET_STRING, FLAGS[i][0], FLAGS[i][1], 0) < 0)
-			return err_set(err, errno, "overlay option %s: %s", FLAGS[i][0], strerror(errno));
-	for (uint32_t i = 0; i < r->lowers.n; i++)
-		if (fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", r->lowers.v[i], 0) < 0)
-			return err_set(err, errno, "overlay layer %s (%u layers need Linux 6.8): %s", r->lowers.v[i], r->lowers.n,
-				       strerror(errno));
-	if (r->upper != NULL && (fsconfig(fs, FSCONFIG_SET_STRING, "upperdir", r->upper, 0) < 0 ||
-				 fsconfig(fs, FSCONFIG_SET_STRING, "workdir", r->work, 0) < 0))
-		return err_set(err, errno, "overlay upper %s: %s", r->upper, strerror(errno));
-	if (r->is_volatile && fsconfig(fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0) < 0)
-		return err_set(err, errno, "overlay volatile: %s", strerror(errno));
-	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-		return err_set(err, errno, "create overlay: %s", strerror(errno));
-	autoclose mnt = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+	struct overlay o = {
+		.base = r->base, .lowers = r->lowers.v, .nlowers = r->lowers.n, .upper = r->upper, .work = r->work,
+		.is_volatile = r->is_volatile,
+	};
+	if (overlay_mount_here(&o, target, 0, err) == 0)
+		return 0;
+	if (err->code == EINVAL && r->is_volatile) {
+		/* What a volatile mount leaves when its container could not start. Its upper was never synced, nor is it promised to be. */
+		char mark[4096];
+		if (snprintf(mark, sizeof mark, "%s/work/incompat/volatile", r->work) < (int)sizeof mark && rmdir(mark) == 0)
+			return overlay_mount_here(&o, target, 0, err);
+	}
+	if (err->code != E2BIG)
+		return -1;
+	/* More layers than the options of mount(2) have room for. */
+	autoclose mnt = overlay_fsmount(&o, 0, err);
 	if (mnt < 0)
-		return err_set(err, errno, "fsmount overlay: %s", strerror(errno));
+		return -1;
 	if (move_mount(mnt, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return err_set(err, errno, "attach overlay: %s", strerror(errno));
 	return 0;
-}
-
-static int overlay(const struct rootfs *r, const char *target, struct err *err)
-{
-	char data[4096];
-	if (overlay_data(r, data, sizeof data))
-		return overlay_many(r, target, err);
-	if (mount("overlay", target, "overlay", 0, data) == 0)
-		return 0;
-	int saved = errno;
-	if (saved == EINVAL && r->is_volatile) {
-		/* What a volatile mount leaves when its container could not start. Its upper was never synced, nor is it promised to be. */
-		char mark[4096];
-		if (snprintf(mark, sizeof mark, "%s/work/incompat/volatile", r->work) < (int)sizeof mark && rmdir(mark) == 0 &&
-		    mount("overlay", target, "overlay", 0, data) == 0)
-			return 0;
-	}
-	return err_set(err, saved, "mount overlay of %s: %s", r->base, strerror(saved));
 }
 
 int mount_rootfs(const struct rootfs *r, struct err *err)
