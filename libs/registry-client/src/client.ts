@@ -20,6 +20,8 @@ export interface TransferOptions {
   readonly signal?: AbortSignal | undefined;
   /** Told how many bytes have passed by now. */
   readonly onProgress?: ((bytes: number) => void) | undefined;
+  /** Downloads: whoever takes the bytes verifies them itself (an ingest with `expected`), so they are not hashed twice. */
+  readonly verified?: boolean | undefined;
 }
 
 const TAGS_PAGE = 1000;

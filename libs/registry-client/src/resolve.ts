@@ -1,4 +1,4 @@
-import { isGantryError, type Clock } from "@gantry/kernel";
+import { errnoOf, isGantryError, type Clock } from "@gantry/kernel";
 import type { Credentials } from "./auth.ts";
 import { RegistryClient } from "./client.ts";
 
@@ -31,8 +31,8 @@ export async function connectRegistry(
     } catch (e) {
       await client[Symbol.asyncDispose]();
       first ??= e;
-      // A TLS server answers plain http with 400 or hangs up; anything else was the registry's own word.
-      if (isGantryError(e, "UNAUTHORIZED") || signal?.aborted === true) throw e;
+      // A TLS server answers plain http with 400 or hangs up. Where nobody listens, or the registry has spoken, no other scheme helps.
+      if (isGantryError(e, "UNAUTHORIZED") || signal?.aborted === true || errnoOf((e as { cause?: unknown }).cause) === "ECONNREFUSED") throw e;
     }
   }
   throw first;

@@ -7,6 +7,7 @@ import { commandRoutes } from "./handlers/commands.ts";
 import { queryRoutes } from "./handlers/queries.ts";
 import { createApp } from "./http/app.ts";
 import { blobRoutes } from "./http/blobs.ts";
+import { imageRoutes } from "./http/images.ts";
 import { listen } from "./http/listen.ts";
 import { registryRoutes } from "./http/v2/routes.ts";
 import type { Ports } from "./ports.ts";
@@ -15,6 +16,7 @@ import { Collector } from "./store/collector.ts";
 import { ImageStore } from "./store/image-store.ts";
 import { Repository } from "./store/repository.ts";
 import { Uploads } from "./store/uploads.ts";
+import { connector, parseEndpoints } from "./transfer/registries.ts";
 
 export { migrations } from "./store/schema.ts";
 export type { Tables } from "./store/schema.ts";
@@ -26,6 +28,7 @@ export const Config = T.Object({
   tlsCert: T.String({ default: "", description: "file with the PEM certificate for TCP" }),
   tlsKey: T.String({ default: "", description: "file with its PEM key" }),
   insecureRegistries: T.Array(T.String(), { default: [], description: "host[:port] of registries that may be spoken to without TLS; loopback always may" }),
+  registryEndpoints: T.Record(T.String(), T.String(), { default: {}, description: "domain=URL of registries that are reached under another name than images carry" }),
   maxBlobBytes: T.Integer({ default: 64 * 1024 ** 3, minimum: 1, description: "largest blob taken in, in bytes" }),
   blobGraceSeconds: T.Integer({ default: 3600, minimum: 0, description: "how long a blob that nothing refers to is kept, in seconds" }),
   collectSeconds: T.Integer({ default: 600, minimum: 1, description: "how often blobs that nothing refers to are looked for, in seconds" }),
@@ -54,6 +57,8 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   const app = createApp({ logger, token });
   scope.defer(() => app.close());
   blobRoutes(app, store, config);
+  const policy = { insecure: config.insecureRegistries, endpoints: parseEndpoints(config.registryEndpoints) };
+  imageRoutes(app, store, { connect: connector(policy, clock), cache: ports.cache, maxBlobBytes: config.maxBlobBytes });
   registryRoutes(app, store, scope.use(new Uploads(blobs, clock, config.maxBlobBytes)));
   await app.ready();
   const tls = config.tlsCert === "" ? null : { cert: await readFile(config.tlsCert, "utf8"), key: await readFile(config.tlsKey, "utf8") };

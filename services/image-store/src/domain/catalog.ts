@@ -66,7 +66,8 @@ export type Change =
   | { readonly type: "digest"; readonly record: RepoDigestRecord }
   | { readonly type: "undigest"; readonly repo: string; readonly digest: string }
   | { readonly type: "manifest"; readonly record: ManifestRecord; readonly body: string }
-  | { readonly type: "deleteManifest"; readonly digest: string };
+  | { readonly type: "deleteManifest"; readonly digest: string }
+  | { readonly type: "compressed"; readonly diffId: string; readonly digest: string; readonly size: number };
 
 /** One row of an image's references, as Docker's reference store has them. */
 export interface ImageReference {
@@ -108,7 +109,11 @@ export class Catalog implements CatalogView {
   readonly #bySubject = new Map<string, Set<string>>();
   /** Layer blob → what is in it; counted, as many images share a layer. */
   readonly #layers = new Map<string, { layer: StoredLayer; images: number }>();
+  /** Diff ID → digests of blobs in {@link #layers} that hold it. */
+  readonly #byDiffId = new Map<string, Set<string>>();
   readonly #chains = new Map<string, number>();
+  /** Diff ID → the gzip blob that this store once made of it for a push; the blob itself is not kept. */
+  readonly #compressed = new Map<string, { readonly digest: string; readonly size: number }>();
   #sortedIds: string[] | null = null;
   #version = 0;
 
@@ -132,6 +137,7 @@ export class Catalog implements CatalogView {
       case "undigest": return this.#deleteDigest(change.repo, change.digest);
       case "manifest": return this.#putManifest(change.record);
       case "deleteManifest": return this.#deleteManifest(change.digest);
+      case "compressed": return void this.#compressed.set(change.diffId, { digest: change.digest, size: change.size });
     }
   }
 
@@ -203,6 +209,17 @@ export class Catalog implements CatalogView {
     return this.#layers.get(digest)?.layer ?? null;
   }
 
+  /** A layer with these files that some image has, however its blob is compressed. */
+  layerByDiffId(diffId: string): StoredLayer | null {
+    const [digest] = this.#byDiffId.get(diffId) ?? [];
+    return digest === undefined ? null : this.layer(digest);
+  }
+
+  /** What a push made of an uncompressed layer, which the registry it went to may still have. */
+  compressedOf(diffId: string): { readonly digest: string; readonly size: number } | null {
+    return this.#compressed.get(diffId) ?? null;
+  }
+
   layers(): IterableIterator<{ readonly layer: StoredLayer }> {
     return this.#layers.values();
   }
@@ -256,7 +273,12 @@ export class Catalog implements CatalogView {
     for (const id of chain) this.#chains.set(id, (this.#chains.get(id) ?? 0) + 1);
     for (const layer of record.layers) {
       const known = this.#layers.get(layer.digest);
-      if (known === undefined) this.#layers.set(layer.digest, { layer, images: 1 }); else known.images++;
+      if (known === undefined) {
+        this.#layers.set(layer.digest, { layer, images: 1 });
+        addTo(this.#byDiffId, layer.diffId, layer.digest);
+      } else {
+        known.images++;
+      }
     }
     if (record.parent !== null) addTo(this.#children, record.parent, record.id);
     if (before === undefined) this.#sortedIds = null;
@@ -273,7 +295,10 @@ export class Catalog implements CatalogView {
     }
     for (const layer of image.layers) {
       const known = this.#layers.get(layer.digest);
-      if (known !== undefined && --known.images === 0) this.#layers.delete(layer.digest);
+      if (known !== undefined && --known.images === 0) {
+        this.#layers.delete(layer.digest);
+        removeFrom(this.#byDiffId, known.layer.diffId, layer.digest);
+      }
     }
     if (image.parent !== null) removeFrom(this.#children, image.parent, id);
   }

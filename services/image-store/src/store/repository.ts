@@ -30,6 +30,9 @@ export class Repository {
     for (const row of await query.selectFrom("tags").selectAll().execute()) {
       changes.push({ type: "tag", record: { repo: row.repo, tag: row.tag, imageId: row.image_id, manifest: row.manifest, updated: Number(row.updated) } });
     }
+    for (const row of await query.selectFrom("compressed_layers").selectAll().execute()) {
+      changes.push({ type: "compressed", diffId: row.diff_id, digest: row.digest, size: Number(row.size) });
+    }
     return changes;
   }
 
@@ -120,6 +123,10 @@ async function carryOut(tx: Kysely<Tables>, change: Change): Promise<void> {
       }).onConflict((oc) => oc.column("digest").doUpdateSet((eb) => ({ image_id: eb.ref("excluded.image_id"), media_type: eb.ref("excluded.media_type") }))).execute();
       return;
     }
+    case "compressed":
+      await tx.insertInto("compressed_layers").values({ diff_id: change.diffId, digest: change.digest, size: change.size })
+        .onConflict((oc) => oc.column("diff_id").doUpdateSet((eb) => ({ digest: eb.ref("excluded.digest"), size: eb.ref("excluded.size") }))).execute();
+      return;
     case "deleteManifest":
       await tx.deleteFrom("manifests").where("digest", "=", change.digest).execute();
       return;

@@ -30,6 +30,8 @@ export interface Tables {
     /** Digests of blobs, or of manifests for an index. */
     refs_json: string;
   };
+  /** The gzip blob that a push made of an uncompressed layer. */
+  compressed_layers: { diff_id: string; digest: string; size: number };
 }
 
 export const migrations: Readonly<Record<string, Migration>> = {
@@ -69,6 +71,11 @@ export const migrations: Readonly<Record<string, Migration>> = {
         .addColumn("artifact_type", "text")
         .addColumn("annotations_json", "text")
         .addColumn("refs_json", "text", (c) => c.notNull())
+        .execute();
+      await db.schema.createTable("compressed_layers")
+        .addColumn("diff_id", "text", (c) => c.primaryKey())
+        .addColumn("digest", "text", (c) => c.notNull())
+        .addColumn("size", "bigint", (c) => c.notNull())
         .execute();
     },
   },
