@@ -205,23 +205,25 @@ struct veth {
 	char bridge[TEXT_MAX], host[TEXT_MAX], name[TEXT_MAX];
 	uint8_t mac[6];
 	struct addresses addresses;
-	bool has_gateway;
-	struct address gateway;
+	struct gateway {
+		bool set;
+		struct address address;
+	} gateways[2];
 	int32_t mtu, pid;
 };
 
-static bool arg_gateway(napi_env env, napi_value value, struct veth *v)
+static bool arg_gateway(napi_env env, napi_value value, struct gateway *g)
 {
 	napi_valuetype type;
 	if (napi_typeof(env, value, &type) != napi_ok)
 		return false;
-	v->has_gateway = type != napi_null;
-	return !v->has_gateway || arg_address(env, value, false, &v->gateway);
+	g->set = type != napi_null;
+	return !g->set || arg_address(env, value, false, &g->address);
 }
 
 static bool arg_veth(napi_env env, napi_value o, struct veth *v)
 {
-	static const char *const names[] = { "bridge", "hostName", "name", "mac", "addresses", "mtu", "netnsPid", "gateway" };
+	static const char *const names[] = { "bridge", "hostName", "name", "mac", "addresses", "mtu", "netnsPid", "gateway", "gateway6" };
 	napi_value p[sizeof names / sizeof *names];
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		if (napi_get_named_property(env, o, names[i], &p[i]) != napi_ok) {
@@ -231,16 +233,20 @@ static bool arg_veth(napi_env env, napi_value o, struct veth *v)
 	}
 	return arg_str(env, p[0], v->bridge, sizeof v->bridge) && arg_str(env, p[1], v->host, sizeof v->host) &&
 	       arg_str(env, p[2], v->name, sizeof v->name) && arg_mac(env, p[3], v->mac) && arg_addresses(env, p[4], &v->addresses) &&
-	       arg_i32(env, p[5], &v->mtu) && arg_i32(env, p[6], &v->pid) && arg_gateway(env, p[7], v);
+	       arg_i32(env, p[5], &v->mtu) && arg_i32(env, p[6], &v->pid) && arg_gateway(env, p[7], &v->gateways[0]) &&
+	       arg_gateway(env, p[8], &v->gateways[1]);
 }
 
 static int configure_inside(int inner, const struct veth *v, struct err *err)
 {
 	if (nl_link_up(inner, v->name, err) < 0 || add_addresses(inner, v->name, &v->addresses, err) < 0)
 		return -1;
-	if (!v->has_gateway)
-		return 0;
-	return nl_route_default(inner, v->gateway.family, v->gateway.bytes, v->name, err);
+	for (size_t i = 0; i < sizeof v->gateways / sizeof *v->gateways; i++) {
+		const struct gateway *g = &v->gateways[i];
+		if (g->set && nl_route_default(inner, g->address.family, g->address.bytes, v->name, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static napi_value veth_create(napi_env env, napi_callback_info info)

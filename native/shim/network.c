@@ -40,9 +40,11 @@ static int configure(int nl, const struct interface *n, struct err *err)
 	}
 	if (nl_link_up(nl, n->name, err) < 0)
 		return -1;
-	if (n->gateway == NULL)
-		return 0;
-	return parse_ip(n->gateway, &family, addr, err) < 0 ? -1 : nl_route_default(nl, family, addr, n->name, err);
+	const char *gateways[] = { n->gateway, n->gateway6 };
+	for (size_t i = 0; i < sizeof gateways / sizeof *gateways; i++)
+		if (gateways[i] != NULL && (parse_ip(gateways[i], &family, addr, err) < 0 || nl_route_default(nl, family, addr, n->name, err) < 0))
+			return -1;
+	return 0;
 }
 
 static int veth(int nl, const struct interface *n, int netns, struct err *err)

@@ -78,6 +78,7 @@ static void rd_networks(struct rd *r, struct spec *s)
 		n->mac = rd_str(r);
 		n->addresses = rd_strs(r);
 		n->gateway = maybe_str(r);
+		n->gateway6 = maybe_str(r);
 		n->mtu = rd_u32(r);
 	}
 }

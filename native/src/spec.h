@@ -17,7 +17,7 @@ struct id_mapping { uint32_t container_id, host_id, size; };
 struct interface {
 	const char *bridge, *host_name, *name, *mac;
 	struct strs addresses;
-	const char *gateway; /* NULL: none */
+	const char *gateway, *gateway6; /* NULL: none */
 	uint32_t mtu;
 };
 struct rlimit_spec { const char *type; int64_t soft, hard; };

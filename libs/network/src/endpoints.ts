@@ -94,6 +94,7 @@ export class Endpoints {
         mac: settings.MacAddress,
         addresses: [withPrefix(claim.ip, network.v4.prefix), ...(claim.ip6 === null || network.v6 === null ? [] : [withPrefix(claim.ip6, network.v6.prefix)])],
         gateway: request.defaultRoute ? gateway : null,
+        gateway6: request.defaultRoute && !config.internal ? config.ipv6?.gateway ?? null : null,
         mtu: config.mtu,
       },
       settings,

@@ -59,9 +59,9 @@ describe("the network of a host", { timeout: 60_000 }, () => {
     assert.deepEqual(await host.restore({ networks: [], endpoints: [], published: [] }), []);
     await host.ensureNetwork(main);
     // Another host: a namespace on a network that is none of ours.
-    native.bridgeCreateSync("lan0", "02:00:00:00:00:01", 1500, [`${HOST}/24`]);
+    native.bridgeCreateSync("lan0", "02:00:00:00:00:01", 1500, [`${HOST}/24`, "fd00:9::1/64"]);
     outside = await Peer.start();
-    native.vethCreateSync({ bridge: "lan0", hostName: "lanport", name: "eth0", mac: "02:00:00:00:00:02", addresses: ["203.0.113.9/24"], gateway: HOST, mtu: 1500, netnsPid: outside.pid });
+    native.vethCreateSync({ bridge: "lan0", hostName: "lanport", name: "eth0", mac: "02:00:00:00:00:02", addresses: ["203.0.113.9/24", "fd00:9::9/64"], gateway: HOST, gateway6: "fd00:9::1", mtu: 1500, netnsPid: outside.pid });
     await outside.serve("tcp", 7);
     await outside.serve("udp", 7);
   });

@@ -63,7 +63,7 @@ export interface NativeNet {
   linkDeleteSync(name: string): void;
   linkExistsSync(name: string): boolean;
   /** A veth between a bridge and a running container's namespace (`docker network connect`). */
-  vethCreateSync(options: { bridge: string; hostName: string; name: string; mac: string; addresses: string[]; gateway: string | null; mtu: number; netnsPid: number }): void;
+  vethCreateSync(options: { bridge: string; hostName: string; name: string; mac: string; addresses: string[]; gateway: string | null; gateway6: string | null; mtu: number; netnsPid: number }): void;
   /** Runs nft commands (the `nft` language) in this process through libnftables. Throws with nft's own message. */
   nft(commands: string): Promise<string>;
 }

@@ -74,9 +74,10 @@ export interface Namespaces { mount: string; pid: string; network: string; ipc: 
 
 export interface IdMapping { containerId: number; hostId: number; size: number }
 
-/** A veth pair: `hostName` joins `bridge`; the peer becomes `name` inside. Addresses as `a.b.c.d/len`. */
+/** A veth pair: `hostName` joins `bridge`; the peer becomes `name` inside. Addresses as `a.b.c.d/len`; default routes by `gateway` and, for IPv6, `gateway6`. */
 export interface NetworkInterface {
-  bridge: string; hostName: string; name: string; mac: string; addresses: string[]; gateway: string | null; mtu: number;
+  bridge: string; hostName: string; name: string; mac: string; addresses: string[]; gateway: string | null; gateway6: string | null;
+  mtu: number;
 }
 
 export interface Device { path: string; type: "c" | "b"; major: number; minor: number; mode: number; uid: number; gid: number; access: string }

@@ -17,7 +17,7 @@ function mapping(w: Writer, m: IdMapping): void {
 }
 
 function network(w: Writer, n: NetworkInterface): void {
-  w.str(n.bridge).str(n.hostName).str(n.name).str(n.mac).strs(n.addresses).maybe(n.gateway, (v) => w.str(v)).u32(n.mtu);
+  w.str(n.bridge).str(n.hostName).str(n.name).str(n.mac).strs(n.addresses).maybe(n.gateway, (v) => w.str(v)).maybe(n.gateway6, (v) => w.str(v)).u32(n.mtu);
 }
 
 function device(w: Writer, d: Device): void {
