@@ -12,5 +12,10 @@ import type { Bus } from "./port.ts";
 export async function openBus(url: string, options: BusOptions): Promise<Bus> {
   if (url === "local:") return createLocalBus(options);
   if (url.startsWith("local:")) return createLocalBus({ ...options, broker: sharedBroker(url.slice("local:".length), options.logger) });
+  if (/^amqps?:\/\//.test(url)) {
+    // Loaded when it is used: a plain start has no need of the client.
+    const { openRabbitBus } = await import("./rabbitmq/bus.ts");
+    return await openRabbitBus(url, options);
+  }
   throw fail("INVALID", `bus: the URL starts with neither local: nor amqp://`);
 }

@@ -46,7 +46,7 @@ export class LocalQueue {
   }
 
   get singleActive(): boolean { return this.#singleActive; }
-  get served(): boolean { return this.#consumers.length > 0; }
+  get served(): boolean { return this.#consumers.some((consumer) => !consumer.closing.signal.aborted); }
   get length(): number { return this.#ready.length - this.#head; }
 
   push(entry: Entry): void {
@@ -62,8 +62,7 @@ export class LocalQueue {
 
   /** Takes the consumer off, waits for what it has in hand, and returns what it did not settle in time. */
   async remove(consumer: LocalConsumer): Promise<void> {
-    if (!this.#consumers.includes(consumer)) return;
-    this.#consumers = this.#consumers.filter((c) => c !== consumer);
+    if (consumer.closing.signal.aborted) return;
     consumer.closing.abort(fail("UNAVAILABLE", `the consumer of ${this.name} is being closed`));
     if (consumer.inHand.size > 0) {
       const { promise, resolve } = Promise.withResolvers<boolean>();
@@ -77,7 +76,9 @@ export class LocalQueue {
         consumer.inHand.clear();
       }
     }
-    if (this.served) this.#wake();
+    // Not before: a single active consumer's successor must not start while it still handles something.
+    this.#consumers = this.#consumers.filter((other) => other !== consumer);
+    if (this.#consumers.length > 0) this.#wake();
     else this.#dropUnkept();
   }
 
@@ -110,7 +111,7 @@ export class LocalQueue {
     for (let i = 0; i < count; i++) {
       const at = (this.#next + i) % count;
       const consumer = this.#consumers[at]!;
-      if (consumer.inHand.size < consumer.concurrency) {
+      if (consumer.inHand.size < consumer.concurrency && !consumer.closing.signal.aborted) {
         this.#next = at + 1;
         return consumer;
       }
