@@ -1,6 +1,6 @@
 import { closeSync, constants, openSync } from "node:fs";
 import { join } from "node:path";
-import { describeError, errnoOf, type Clock, type Logger } from "@gantry/kernel";
+import { describeError, errnoOf, type Logger } from "@gantry/kernel";
 import type { NativeFs } from "@gantry/runtime";
 
 /** After a layer was made; more are gathered meanwhile. */
@@ -13,35 +13,32 @@ const DELAY_MS = 2000;
 export class Durability implements AsyncDisposable {
   readonly #dir: string;
   readonly #native: NativeFs;
-  readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #stop = new AbortController();
   #pending = new Set<string>();
-  #running: Promise<void> | null = null;
+  #closed = false;
+  #timer: NodeJS.Timeout | null = null;
+  #running: Promise<void> = Promise.resolve();
 
-  constructor(options: { dir: string; native: NativeFs; clock: Clock; logger: Logger }) {
+  constructor(options: { dir: string; native: NativeFs; logger: Logger }) {
     this.#dir = options.dir;
     this.#native = options.native;
-    this.#clock = options.clock;
     this.#logger = options.logger;
   }
 
   add(layer: string): void {
     this.#pending.add(layer);
-    this.#running ??= this.#later().finally(() => { this.#running = null; });
+    this.#schedule();
   }
 
-  async #later(): Promise<void> {
-    while (this.#pending.size > 0 && !this.#stop.signal.aborted) {
-      try {
-        await this.#clock.sleep(DELAY_MS, this.#stop.signal);
-      } catch {
-        return;
-      }
-      await this.flush().catch((e: unknown) => {
+  /** Keeps no process alive: who ends in order disposes. */
+  #schedule(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null;
+      this.#running = this.flush().catch((e: unknown) => {
         this.#logger.warn({ error: describeError(e) }, "cannot sync layers; will try again");
+        if (!this.#closed) this.#schedule();
       });
-    }
+    }, DELAY_MS).unref();
   }
 
   /** Syncs now. */
@@ -73,7 +70,8 @@ export class Durability implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop.abort(new Error("closing"));
+    this.#closed = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
     await this.#running;
     await this.flush().catch((e: unknown) => {
       this.#logger.warn({ error: describeError(e) }, "cannot sync layers; a crash of the host now loses them");

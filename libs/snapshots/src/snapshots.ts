@@ -2,7 +2,7 @@ import { closeSync, constants, mkdirSync, openSync, readdirSync, renameSync, rmS
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { fail } from "@gantry/contracts";
-import { bootId, errnoOf, silentLogger, systemClock, type Clock, type Logger } from "@gantry/kernel";
+import { bootId, errnoOf, silentLogger, type Logger } from "@gantry/kernel";
 import type { NativeFs } from "@gantry/runtime";
 import { changesOf } from "./changes.ts";
 import { Durability } from "./durability.ts";
@@ -19,7 +19,6 @@ export interface SnapshotsOptions {
   /** The state directory; made when missing. In a file system that overlay can use as upper (ext4, xfs, btrfs …). */
   readonly dir: string;
   readonly native: NativeFs;
-  readonly clock?: Clock;
   readonly logger?: Logger;
 }
 
@@ -48,13 +47,13 @@ export class OverlaySnapshots implements Snapshotter, AsyncDisposable {
   readonly #counted = new Map<string, number>();
 
   constructor(options: SnapshotsOptions) {
-    const { dir, native, logger = silentLogger, clock = systemClock } = options;
+    const { dir, native, logger = silentLogger } = options;
     this.#dir = dir;
     this.#native = native;
     this.#logger = logger;
     this.#workshop = new Workshop(dir, native, logger);
     this.#mounts = new Mounts(dir, native, logger);
-    this.#durability = new Durability({ dir, native, clock, logger });
+    this.#durability = new Durability({ dir, native, logger });
   }
 
   async open(): Promise<void> {
