@@ -14,11 +14,12 @@
 #include <string.h>
 
 #include "../src/netlink.h"
+#include "conntrack.h"
 #include "napi-util.h"
 
 napi_value init_net(napi_env env, napi_value exports);
 
-enum { ADDRESSES_MAX = 16, TEXT_MAX = 128 };
+enum { ADDRESSES_MAX = 16, PORTS_MAX = 1024, TEXT_MAX = 128 };
 
 struct address {
 	int family;
@@ -277,11 +278,37 @@ static napi_value veth_create(napi_env env, napi_callback_info info)
 	return value_undefined(env);
 }
 
+/* ---- flows ---- */
+
+static napi_value forget_udp(napi_env env, napi_callback_info info)
+{
+	struct err err = { 0 };
+	napi_value a[1];
+	uint16_t ports[PORTS_MAX];
+	uint32_t count;
+	bool is_array = false;
+	if (!args_get(env, info, 1, a))
+		return NULL;
+	if (napi_is_array(env, a[0], &is_array) != napi_ok || !is_array || napi_get_array_length(env, a[0], &count) != napi_ok ||
+	    count > PORTS_MAX)
+		return type_error(env, "an array of at most 1024 ports is needed");
+	for (uint32_t i = 0; i < count; i++) {
+		napi_value item;
+		uint32_t port;
+		if (napi_get_element(env, a[0], i, &item) != napi_ok || !arg_u32(env, item, &port))
+			return NULL;
+		ports[i] = (uint16_t)port;
+	}
+	if (count > 0 && conntrack_forget_udp(ports, count, &err) < 0)
+		return throw_err(env, &err, "netlink");
+	return value_undefined(env);
+}
+
 napi_value init_net(napi_env env, napi_value exports)
 {
 	static const struct fn functions[] = {
 		{ "bridgeCreateSync", bridge_create }, { "linkDeleteSync", link_delete }, { "linkExistsSync", link_exists },
-		{ "vethCreateSync", veth_create },     { "nft", net_nft },
+		{ "vethCreateSync", veth_create },     { "forgetUdpFlowsSync", forget_udp },   { "nft", net_nft },
 	};
 	return export_fns(env, exports, functions, sizeof functions / sizeof *functions);
 }

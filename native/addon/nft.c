@@ -10,6 +10,8 @@
 #include "napi-util.h"
 #include "net.h"
 
+enum { COMMANDS_MAX = 16 * 1024 * 1024 };
+
 /* One context for the process, used by one thread at a time: libnftables keeps its parser's and cache's state in it. */
 static pthread_mutex_t nft_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct nft_ctx *nft;
@@ -100,12 +102,28 @@ static void finish(napi_env env, napi_status status, void *data)
 	free(w);
 }
 
+/* The commands of a host with thousands of ports are large. NULL with an exception pending. */
+static char *arg_commands(napi_env env, napi_value v)
+{
+	size_t len;
+	if (napi_get_value_string_utf8(env, v, NULL, 0, &len) != napi_ok || len > COMMANDS_MAX) {
+		type_error(env, "nft: a string of at most 16 MiB is needed");
+		return NULL;
+	}
+	char *text = malloc(len + 1);
+	if (text == NULL)
+		error_throw(env, ENOMEM, "nft", NULL);
+	else
+		napi_get_value_string_utf8(env, v, text, len + 1, &len);
+	return text;
+}
+
 napi_value net_nft(napi_env env, napi_callback_info info)
 {
 	napi_value a[1], name, promise;
 	if (!args_get(env, info, 1, a))
 		return NULL;
-	cleanup_free char *commands = arg_str_dup(env, a[0]);
+	cleanup_free char *commands = arg_commands(env, a[0]);
 	if (commands == NULL)
 		return NULL;
 	struct nft_work *w = calloc(1, sizeof *w);

@@ -9,14 +9,14 @@ import type { NetworkConfig } from "./port.ts";
  * refuses (someone flushed the ruleset) is answered by writing everything anew, in one transaction.
  */
 export class Firewall {
-  readonly #native: Pick<NativeNet, "nft">;
+  readonly #native: Pick<NativeNet, "nft" | "forgetUdpFlowsSync">;
   readonly #table: string;
   readonly #logger: Logger;
   readonly #networks = new Map<string, NetworkConfig>();
   readonly #ports = new Map<string, readonly PortRule[]>();
   #tail: Promise<unknown> = Promise.resolve();
 
-  constructor(native: Pick<NativeNet, "nft">, table: string, logger: Logger) {
+  constructor(native: Pick<NativeNet, "nft" | "forgetUdpFlowsSync">, table: string, logger: Logger) {
     this.#native = native;
     this.#table = table;
     this.#logger = logger;
@@ -63,6 +63,7 @@ export class Firewall {
         this.#ports.delete(containerId);
         throw e;
       }
+      this.#forgetFlows(rules);
     });
   }
 
@@ -72,6 +73,7 @@ export class Firewall {
       if (rules === undefined) return;
       this.#ports.delete(containerId);
       await this.#change(deletePorts(this.#table, rules));
+      this.#forgetFlows(rules);
     });
   }
 
@@ -100,6 +102,15 @@ export class Firewall {
     }
   }
 
+  #forgetFlows(rules: readonly PortRule[]): void {
+    const ports = new Set(rules.filter((rule) => rule.protocol === "udp").map((rule) => rule.hostPort));
+    try {
+      for (const batch of batches([...ports], 1024)) this.#native.forgetUdpFlowsSync(batch);
+    } catch (e) {
+      this.#logger.warn({ cause: describeError(e) }, "could not clear UDP flows: clients of a republished port may have to wait until theirs expire");
+    }
+  }
+
   async #writeAll(): Promise<void> {
     try {
       await this.#native.nft(renderAll(this.#table, { networks: [...this.#networks.values()], ports: [...this.#ports.values()].flat() }));
@@ -113,4 +124,8 @@ export class Firewall {
     this.#tail = mine.catch(() => {});
     return mine;
   }
+}
+
+function batches<T>(list: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(list.length / size) }, (_, i) => list.slice(i * size, (i + 1) * size));
 }

@@ -64,6 +64,11 @@ export interface NativeNet {
   linkExistsSync(name: string): boolean;
   /** A veth between a bridge and a running container's namespace (`docker network connect`). */
   vethCreateSync(options: { bridge: string; hostName: string; name: string; mac: string; addresses: string[]; gateway: string | null; gateway6: string | null; mtu: number; netnsPid: number }): void;
+  /**
+   * Makes the kernel forget UDP flows to these ports that were translated or never answered: after a port is published or no longer,
+   * clients that keep sending from one port find what is there now. At most 1024 ports.
+   */
+  forgetUdpFlowsSync(ports: number[]): void;
   /** Runs nft commands (the `nft` language) in this process through libnftables. Throws with nft's own message. */
   nft(commands: string): Promise<string>;
 }
