@@ -55,12 +55,14 @@ static void drop(struct exec *e)
 	free(e);
 }
 
+#define GONE (-2) /* instead of an exit code: the container has ended */
+
 static void fail(struct exec *e, const char *message, int exit_code, bool plain)
 {
 	char text[1024];
 	snprintf(text, sizeof text, plain ? "%s" : "OCI runtime exec failed: exec failed: unable to start container process: %s: unknown", message);
 	if (e->client != NULL && !e->client->dead) {
-		client_error(e->client, "START_FAILED", text, exit_code);
+		client_error(e->client, exit_code == GONE ? "NOT_RUNNING" : "START_FAILED", text, exit_code < 0 ? -1 : exit_code);
 		e->client->closing = true;
 		client_rearm(e->client);
 	}
@@ -139,7 +141,7 @@ void execs_end(void)
 	while (all != NULL) {
 		struct exec *e = all;
 		if (!e->started) {
-			fail(e, "container is not running", -1, false);
+			fail(e, "container is not running", GONE, true);
 			continue;
 		}
 		if (!e->exited) {
@@ -188,6 +190,8 @@ static void sync_ready(struct source *s, uint32_t events)
 		ssize_t len = io_recv_fds(s->fd, &m, sizeof m - 1, &fd, &n, MSG_DONTWAIT, &err);
 		if (len < 0 && err.code == EAGAIN)
 			return;
+		if (len < 0 && err.code == ECONNRESET)
+			continue; /* as in monitor.c */
 		if (len <= 0) {
 			if (e->executing)
 				started(e);
@@ -279,8 +283,11 @@ static void __attribute__((noreturn)) help(struct exec_spec *s, int sync, const 
 	} else if (cg_join_self(&M.cgroup, &f.err) < 0) {
 		sync_fail(sync, &f);
 	}
-	if (join_namespaces(&f.err) < 0)
+	if (join_namespaces(&f.err) < 0) {
+		if (f.err.code == ESRCH)
+			f = (struct failure){ .err = { .msg = "container is not running" }, .exit_code = GONE, .plain = true };
 		sync_fail(sync, &f);
+	}
 	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
 	if (pid < 0) {
 		err_set(&f.err, errno, "clone3: %s", strerror(errno));

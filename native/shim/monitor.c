@@ -39,7 +39,7 @@ void monitor_warn(void *ctx, const char *text)
 }
 
 /* Undoes what was made so far and says why; this process has no further purpose. */
-static void __attribute__((noreturn)) give_up(const char *message, int exit_code)
+static void __attribute__((noreturn)) give_up(const char *code, const char *message, int exit_code)
 {
 	if (M.pid > 0) {
 		kill(M.pid, SIGKILL);
@@ -50,12 +50,14 @@ static void __attribute__((noreturn)) give_up(const char *message, int exit_code
 		cg_kill(&M.cgroup, NULL);
 		cg_remove(&M.cgroup, NULL);
 	}
-	if (M.dir >= 0)
+	if (M.lock >= 0) {
 		unlinkat(M.dir, "shim.sock", 0);
-	if (M.lock >= 0 && ftruncate(M.lock, 0) < 0)
-		exit_code = -1;
+		if (ftruncate(M.lock, 0) < 0)
+			exit_code = -1;
+		close(M.lock); /* before the answer, after which the start may be tried again */
+	}
 	if (M.starter != NULL)
-		client_error(M.starter, "START_FAILED", message, exit_code);
+		client_error(M.starter, code, message, exit_code);
 	_exit(1);
 }
 
@@ -66,7 +68,7 @@ static void __attribute__((noreturn)) give_up_wrapped(const char *message, int e
 		 "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: "
 		 "unable to start container process: error during container init: %s: unknown",
 		 message);
-	give_up(text, exit_code);
+	give_up("START_FAILED", text, exit_code);
 }
 
 void monitor_release(void)
@@ -108,6 +110,9 @@ static void sync_ready(struct source *s, uint32_t events)
 		ssize_t len = io_recv_fds(s->fd, &m, sizeof m - 1, &fd, &n, MSG_DONTWAIT, &err);
 		if (len < 0 && err.code == EAGAIN)
 			return;
+		/* It has closed without reading all that was sent; what it said before is still to come. */
+		if (len < 0 && err.code == ECONNRESET)
+			continue;
 		if (len <= 0 && executing) {
 			started();
 			return;
@@ -128,7 +133,7 @@ static void sync_ready(struct source *s, uint32_t events)
 			executing = true;
 			break;
 		case SYNC_FAILED_PLAIN:
-			give_up(m.text, m.number);
+			give_up("START_FAILED", m.text, m.number);
 		default:
 			give_up_wrapped(m.text, m.number);
 		}
@@ -344,7 +349,7 @@ static void __attribute__((noreturn)) run(struct rd *r, int conn)
 	M.children = (struct source){ .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .ready = children_ready };
 	loop_watch(&M.children, EPOLLIN);
 	if (open_dir(&err) < 0)
-		give_up(err.msg, -1);
+		give_up(M.lock < 0 && err.code == EAGAIN ? "RUNNING" : "START_FAILED", err.msg, -1);
 	if (M.wanted > 0) {
 		struct wr w = { 0 };
 		wr_end(&w, wr_begin(&w, WIRE_LISTENING));
@@ -352,6 +357,8 @@ static void __attribute__((noreturn)) run(struct rd *r, int conn)
 	}
 	if (launch(&err) < 0) {
 		/* The child may have failed first, with the better reason. */
+		if (M.sync.fd >= 0)
+			sync_ready(&M.sync, EPOLLIN);
 		give_up_wrapped(err.msg, -1);
 	}
 	M.prepared = true;

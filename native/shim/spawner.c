@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -19,10 +20,8 @@
 
 /* Forked beforehand and waiting, so that a start does not wait for a fork. */
 #define IDLE 2
-/* How often to look whether the socket's name is still there; without it nobody can find this spawner. */
-#define LOOK_MS 5000
 
-static int listening = -1;
+static int listening = -1, lock = -1;
 static int lifeline[2]; /* its end tells idle monitors that the spawner is gone */
 static int notify[2];   /* an idle monitor says that it is taken: {pid, 0}; or {pid, 1}: end */
 static pid_t idle[IDLE];
@@ -39,6 +38,7 @@ static void touch(char *from, char *to, int advice)
 
 static void __attribute__((noreturn)) wait_for_work(void)
 {
+	close(lock); /* held by the spawner alone */
 	close(lifeline[1]);
 	close(notify[0]);
 	setsid();
@@ -91,12 +91,12 @@ static int listen_on(const char *path, ino_t *inode, int *dirfd, char **name, st
 	*dirfd = open(dirname(other), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (*dirfd < 0)
 		return err_set(err, errno, "open the directory of %s: %s", path, strerror(errno));
-	char lock[256];
-	snprintf(lock, sizeof lock, "%.240s.lock", *name);
-	int fd = openat(*dirfd, lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_set(err, errno, "open %s: %s", lock, strerror(errno));
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+	char file[256];
+	snprintf(file, sizeof file, "%.240s.lock", *name);
+	lock = openat(*dirfd, file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (lock < 0)
+		return err_set(err, errno, "open %s: %s", file, strerror(errno));
+	if (flock(lock, LOCK_EX | LOCK_NB) < 0)
 		return err_set(err, EAGAIN, "another spawner serves %s", path);
 	listening = io_unix_listen_at(*dirfd, *name, err);
 	if (listening < 0 || io_set_nonblock(listening, err) < 0)
@@ -156,11 +156,19 @@ static void serve(int dirfd, const char *name, ino_t inode)
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SIGTERM);
-	struct pollfd p[2] = { { .fd = notify[0], .events = POLLIN },
-			       { .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .events = POLLIN } };
+	/* Without its socket's name nobody can find this spawner: it ends. */
+	int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	char directory[32], events[4096];
+	snprintf(directory, sizeof directory, "/proc/self/fd/%d", dirfd);
+	inotify_add_watch(watch, directory, IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF);
+	struct pollfd p[3] = { { .fd = notify[0], .events = POLLIN },
+			       { .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .events = POLLIN },
+			       { .fd = watch, .events = POLLIN } };
 	for (;;) {
 		fill();
-		poll(p, 2, LOOK_MS);
+		poll(p, 3, -1);
+		while (read(watch, events, sizeof events) > 0) {
+		}
 		int32_t message[2];
 		struct signalfd_siginfo info;
 		while (read(notify[0], message, sizeof message) == (ssize_t)sizeof message) {

@@ -20,7 +20,8 @@ int state_lock(int dir, int ms, struct err *err)
 	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK)
 			return err_set(err, errno, "lock monitor: %s", strerror(errno));
-		if (ms <= 0)
+		/* A monitor that has written how its container ended only cleans up. */
+		if (ms <= 0 || faccessat(dir, "exit", F_OK, 0) < 0)
 			return err_set(err, EAGAIN, "the container is running already");
 		nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
 		ms -= 2;

@@ -20,7 +20,7 @@ struct state {
 
 #define STATE_KILLED "the container's monitor was killed"
 
-/* Opens and locks it, waiting up to `ms` for the monitor before. Answers the descriptor. */
+/* Opens and locks it, waiting up to `ms` for a monitor that is cleaning up. Answers the descriptor; err->code EAGAIN: it is running. */
 int state_lock(int dir, int ms, struct err *err);
 int state_write(int fd, const struct spec *spec, pid_t monitor, pid_t init, int64_t started_at, struct err *err);
 int state_parse(char *text, struct state *out, struct err *err);

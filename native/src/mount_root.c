@@ -33,8 +33,11 @@ static int overlay(const struct rootfs *r, const char *target, struct err *err)
 	if (err->code == EINVAL && r->is_volatile) {
 		/* What a volatile mount leaves when its container could not start. Its upper was never synced, nor is it promised to be. */
 		char mark[4096];
-		if (snprintf(mark, sizeof mark, "%s/work/incompat/volatile", r->work) < (int)sizeof mark && rmdir(mark) == 0)
-			return overlay_mount_here(&o, target, 0, err);
+		if (snprintf(mark, sizeof mark, "%s/work/incompat/volatile/dirty", r->work) < (int)sizeof mark && unlink(mark) == 0) {
+			*strrchr(mark, '/') = '\0';
+			if (rmdir(mark) == 0)
+				return overlay_mount_here(&o, target, 0, err);
+		}
 	}
 	if (err->code != E2BIG)
 		return -1;

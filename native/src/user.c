@@ -39,7 +39,7 @@ static int range(struct err *err) { return err_set(err, 0, "uids and gids must b
 static int add_group(struct user *u, gid_t gid, struct err *err)
 {
 	for (size_t i = 0; i < u->n_groups; i++)
-		if (u->groups[i] == gid)
+		if (i == 0 ? u->gid == gid : u->groups[i] == gid)
 			return 0;
 	if (u->n_groups == sizeof u->groups / sizeof *u->groups)
 		return err_set(err, 0, "a user has more than %zu groups", u->n_groups);
@@ -132,12 +132,15 @@ int user_lookup(const char *user, const struct strs *additional, const char *pas
 	if (out->home[0] == '\0')
 		strcpy(out->home, "/");
 
+	/* Supplementary groups begin with the primary one, as in Docker since CVE-2022-36109. */
+	out->n_groups = 1;
 	if (colon != NULL && colon[1] != '\0') {
 		if (find_group(group, colon + 1, &out->gid, "unable to find group %s: no matching entries in group file", err) < 0)
 			return -1;
 	} else if (found == 1 && scan_groups(group, NULL, name, NULL, out, err) < 0) {
 		return -1;
 	}
+	out->groups[0] = out->gid;
 	for (uint32_t i = 0; i < additional->n; i++) {
 		gid_t gid = 0;
 		if (find_group(group, additional->v[i], &gid, "Unable to find group %s", err) < 0 || add_group(out, gid, err) < 0)
