@@ -139,13 +139,16 @@ static int clear_way(struct writer *w, const struct op *op, int dir, const char 
 		errno = directory ? ENOTDIR : EISDIR;
 		return -1;
 	}
-	/* Descriptors by paths through what goes now would be of the past. */
+	int status = remove_all(dir, name) < 0 ? -1 : is_whiteout(&st);
+	int code = errno;
+	/* Descriptors by paths through what is gone are of the past; `dir` may be one of them. */
 	if (S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode))
 		forget_dirs(w);
-	return remove_all(dir, name) < 0 ? -1 : is_whiteout(&st);
+	errno = code;
+	return status;
 }
 
-/* `dir` and `name` may be gone from the cache after clear_way: so it looks again. */
+/* `dir` may have been closed by clear_way: so it looks again. */
 static int make_way(struct writer *w, struct op *op, int *dir, const char **name, bool directory)
 {
 	int was = clear_way(w, op, *dir, *name, directory);

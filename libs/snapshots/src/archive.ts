@@ -1,6 +1,7 @@
 import { closeSync, constants } from "node:fs";
 import { Readable } from "node:stream";
 import { fail } from "@gantry/contracts";
+import { errnoOf } from "@gantry/kernel";
 import type { NativeFs } from "@gantry/runtime";
 import { makeDirectories, resolveInRoot, Root } from "./in-root.ts";
 import { packEntries } from "./pack.ts";
@@ -73,7 +74,7 @@ export async function unpackTree(
   if ((mode & S_IFMT) !== S_IFDIR) throw fail("INVALID", `not a directory: ${destPath}`);
   // The writer's root stays the container's, so that absolute links in the tree lead to where they do inside.
   await using writer = new TreeWriter(native, root.fd, { keepKinds: options.noOverwriteDirNonDir === true });
-  return await unpack(writer, tar, {
+  const unpacking = unpack(writer, tar, {
     prefix: dest,
     // The destination itself keeps its mode and owner, as with `docker cp` and ADD.
     intercept: (at, entry) => at === dest && entry.type === "directory",
@@ -81,6 +82,17 @@ export async function unpackTree(
     ...(options.gid === undefined ? {} : { gid: options.gid }),
     ...(options.maxBytes === undefined ? {} : { maxBytes: options.maxBytes }),
   });
+  return options.noOverwriteDirNonDir === true ? await unpacking.catch((e: unknown) => { throw inTheWay(e, destPath); }) : await unpacking;
+}
+
+/** Docker's words for what {@link UnpackTreeOptions.noOverwriteDirNonDir} refuses. */
+function inTheWay(e: unknown, destPath: string): unknown {
+  const cause = (e as { cause?: unknown }).cause;
+  const code = errnoOf(cause);
+  const at = JSON.stringify(`/${(cause as { path?: string } | undefined)?.path ?? ""}`);
+  if (code === "EISDIR") return fail("INVALID", `cannot overwrite directory ${at} with non-directory ${JSON.stringify(destPath)}`, { cause });
+  if (code === "ENOTDIR") return fail("INVALID", `cannot overwrite non-directory ${at} with directory ${JSON.stringify(destPath)}`, { cause });
+  return e;
 }
 
 function openDirectory(root: Root, path: string): number {

@@ -132,7 +132,9 @@ describe("layers", () => {
       { type: "directory", name: "d" }, { name: "d/x", content: "x" }, { name: "d", content: "file" },
       { name: "e", content: "file" }, { type: "directory", name: "e" }, { name: "e/x" },
       { type: "symlink", name: "l", linkName: "e" }, { name: "l/through" }, { type: "directory", name: "l" }, { name: "l/own" },
+      { name: "deep/down/d/x" }, { name: "deep/down/d", content: "file" }, { name: "deep/down/other", content: "other" },
     ]));
+    assert.equal(readFileSync(join(layer, "deep/down/d"), "utf8"), "file");
     assert.equal(readFileSync(join(layer, "a"), "utf8"), "second");
     assert.equal(readFileSync(join(layer, "d"), "utf8"), "file");
     assert.deepEqual([readdirSync(join(layer, "e")).sort(), readdirSync(join(layer, "l"))], [["through", "x"], ["own"]]);
