@@ -1,10 +1,10 @@
 import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { fail } from "@gantry/contracts";
 import { errnoOf } from "@gantry/kernel";
-import { sniffCompression } from "@gantry/oci";
+import type { sniffCompression } from "@gantry/oci";
 
 export type ArchiveCompression = ReturnType<typeof sniffCompression>;
 
@@ -59,12 +59,10 @@ async function* byProgram(stream: AsyncIterable<Buffer>, program: string): Async
   ended.catch(() => {});
   let complaint = "";
   child.stderr.on("data", (chunk: Buffer) => { if (complaint.length < 1000) complaint += chunk.toString(); });
-  // A program that has read enough closes its input.
-  child.stdin.on("error", () => {});
-  const feeding = (async () => {
-    for await (const chunk of stream) if (!child.stdin.write(chunk)) await Promise.race([once(child.stdin, "drain"), once(child.stdin, "close")]);
-    child.stdin.end();
-  })();
+  const feeding = pipeline(Readable.from(stream, { objectMode: false }), child.stdin).catch((e: unknown) => {
+    // A program that has read enough, or has died of bad data, closes its input: its exit code tells.
+    if (!["EPIPE", "ERR_STREAM_PREMATURE_CLOSE"].includes(errnoOf(e) ?? "")) throw e;
+  });
   feeding.catch((e: unknown) => child.stdout.destroy(e as Error));
   try {
     for await (const chunk of child.stdout) yield chunk as Buffer;

@@ -72,6 +72,7 @@ export function planCopy(sources: readonly CopySource[], view: TargetView, optio
   const at = view.stat(resolved);
   const plan = new Plan(view, options);
   for (const source of sources) {
+    plan.begin();
     if (source.node.entry.type === "directory") {
       if (at !== null && at.type !== "directory") throw notDirectory(written, "failed to copy directory");
       plan.directory(resolved);
@@ -101,12 +102,17 @@ class Plan {
   readonly #view: TargetView;
   readonly #options: CopyPlanOptions;
   readonly #entries = new Map<string, PlannedEntry>();
-  /** First path of each file with several names. */
-  readonly #linked = new Map<string, string>();
+  /** First path of each file with several names, within one source. */
+  #linked = new Map<string, string>();
 
   constructor(view: TargetView, options: CopyPlanOptions) {
     this.#view = view;
     this.#options = options;
+  }
+
+  /** Another source begins. */
+  begin(): void {
+    this.#linked = new Map();
   }
 
   entries(): PlannedEntry[] {

@@ -70,8 +70,9 @@ export class ImageSource implements ContentReader {
     try {
       for await (const entry of readTree(this.#native, root, { inlineMax: INLINE, ...(only === undefined ? {} : { only }) })) {
         const type = TYPES[entry.mode & S_IFMT];
+        const name = only ?? entry.path;
         // Sockets are nothing that can be copied.
-        if (type !== undefined) tree.add(sourceEntry(entry, type, await this.#digest(base, entry, type)));
+        if (type !== undefined) tree.add(sourceEntry(entry, name, type, await this.#digest(base, name, entry, type)));
       }
     } finally {
       closeSync(root);
@@ -86,11 +87,11 @@ export class ImageSource implements ContentReader {
     for (const child of node.children.values()) this.#remember(child, base);
   }
 
-  async #digest(base: string, entry: TreeEntry, type: TarType): Promise<string> {
+  async #digest(base: string, name: string, entry: TreeEntry, type: TarType): Promise<string> {
     if (type !== "file" || entry.size === 0) return "";
     if (entry.content !== null) return hash("sha256", entry.content, "hex");
     const sum = createHash("sha256");
-    for await (const chunk of createReadStream(this.#view.host(absolute(base, entry.path)), { highWaterMark: 512 * 1024 })) sum.update(chunk as Buffer);
+    for await (const chunk of createReadStream(this.#view.host(absolute(base, name)), { highWaterMark: 512 * 1024 })) sum.update(chunk as Buffer);
     return sum.digest("hex");
   }
 
@@ -104,9 +105,9 @@ export class ImageSource implements ContentReader {
 
 const absolute = (base: string, path: string): string => (base === "/" ? `/${path}` : `${base}/${path}`);
 
-function sourceEntry(entry: TreeEntry, type: TarType, sha256: string): SourceEntry {
+function sourceEntry(entry: TreeEntry, name: string, type: TarType, sha256: string): SourceEntry {
   return {
-    type, name: entry.path, linkName: entry.target, mode: entry.mode & 0o7777, uid: entry.uid, gid: entry.gid,
+    type, name, linkName: entry.target, mode: entry.mode & 0o7777, uid: entry.uid, gid: entry.gid,
     size: type === "file" ? entry.size : 0, mtimeNs: entry.mtimeNs, major: entry.major, minor: entry.minor,
     xattrs: entry.xattrs.filter(({ name }) => !name.startsWith("trusted.overlay.")),
     sha256, offset: 0, inode: type === "file" && entry.nlink > 1 ? entry.file : "",
