@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
@@ -20,6 +21,8 @@
 
 /* Forked beforehand and waiting, so that a start does not wait for a fork. */
 #define IDLE 2
+/* One that was taken is replaced when its container has most likely been started, or none is left. */
+#define REPLACE_MS 15
 
 static int listening = -1, lock = -1;
 static int lifeline[2]; /* its end tells idle monitors that the spawner is gone */
@@ -46,15 +49,22 @@ static void __attribute__((noreturn)) wait_for_work(void)
 	touch(&__executable_start, &etext, MADV_POPULATE_READ);
 	touch(&etext, &end, MADV_POPULATE_WRITE);
 	touch(here - 48 * 1024, here, MADV_POPULATE_WRITE);
-	struct pollfd p[2] = { { .fd = listening, .events = POLLIN }, { .fd = lifeline[0] } };
+	/* Exclusive: a connection wakes one of those that wait. */
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event work = { .events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = listening };
+	struct epoll_event gone = { .events = 0, .data.fd = lifeline[0] };
+	if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, listening, &work) < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, lifeline[0], &gone) < 0)
+		_exit(1);
 	for (;;) {
-		if (poll(p, 2, -1) < 0)
+		struct epoll_event e;
+		if (epoll_wait(epoll, &e, 1, -1) < 1)
 			continue;
-		if (p[1].revents != 0)
+		if (e.data.fd == lifeline[0])
 			_exit(0);
 		int conn = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
 		if (conn < 0)
 			continue; /* the other one was faster */
+		close(epoll);
 		int32_t message[2] = { getpid(), 0 };
 		if (write(notify[1], message, sizeof message) < 0)
 			_exit(1);
@@ -62,6 +72,14 @@ static void __attribute__((noreturn)) wait_for_work(void)
 		close(lifeline[0]);
 		monitor_serve(conn, notify[1]);
 	}
+}
+
+static int missing(void)
+{
+	int n = 0;
+	for (int i = 0; i < IDLE; i++)
+		n += idle[i] <= 0;
+	return n;
 }
 
 static void fill(void)
@@ -165,8 +183,10 @@ static void serve(int dirfd, const char *name, ino_t inode)
 			       { .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .events = POLLIN },
 			       { .fd = watch, .events = POLLIN } };
 	for (;;) {
-		fill();
-		poll(p, 3, -1);
+		if (missing() == IDLE)
+			fill();
+		if (poll(p, 3, missing() > 0 ? REPLACE_MS : -1) == 0)
+			fill();
 		while (read(watch, events, sizeof events) > 0) {
 		}
 		int32_t message[2];
