@@ -46,7 +46,7 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   const logger = ports.logger.child({ service: "image-store" });
   const catalog = new Catalog();
   const repository = new Repository(database);
-  const blobs = new Blobs({ content, catalog, clock, logger, graceMs: config.blobGraceSeconds * 1000 });
+  const blobs = scope.use(new Blobs({ content, catalog, clock, logger, graceMs: config.blobGraceSeconds * 1000 }));
   const collector = scope.use(new Collector(blobs, { logger, everyMs: config.collectSeconds * 1000 }));
   const store = new ImageStore({ catalog, blobs, repository, clock, logger, onRelease: () => collector.soon() });
   catalog.apply(await repository.load());

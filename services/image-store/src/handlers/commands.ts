@@ -25,7 +25,7 @@ async function putImage(store: ImageStore, body: BodyOf<typeof imagePut>): Promi
   const targets = body.tags.map(parseTarget);
   using _held = store.blobs.lease(body.layers.map((layer) => layer.digest));
   for (const layer of body.layers) await checkLayer(store, layer);
-  if (targets.length > 0) await store.blobs.sync();
+  if (targets.length > 0) await store.blobs.sync(); else store.blobs.syncSoon();
   return store.update(() => {
     const changes: Change[] = addImage(store.catalog, body.config, record);
     const events: DockerEvent[] = [];
@@ -44,9 +44,9 @@ async function checkLayer(store: ImageStore, layer: StoredLayer): Promise<void> 
     if (known.diffId !== layer.diffId) throw fail("INVALID", `blob ${layer.digest} holds layer ${known.diffId}, not ${layer.diffId}`);
     return;
   }
-  const blob = await store.blobs.stat(layer.digest);
-  if (blob === null) throw fail("NO_SUCH_BLOB", `blob not found: ${layer.digest}`);
-  if (blob.size !== layer.blobSize) throw fail("INVALID", `blob ${layer.digest} has ${blob.size} bytes, not ${layer.blobSize}`);
+  const size = await store.blobs.size(layer.digest);
+  if (size === null) throw fail("NO_SUCH_BLOB", `blob not found: ${layer.digest}`);
+  if (size !== layer.blobSize) throw fail("INVALID", `blob ${layer.digest} has ${size} bytes, not ${layer.blobSize}`);
 }
 
 async function tagImage(store: ImageStore, ref: string, targetText: string): Promise<{ id: string }> {

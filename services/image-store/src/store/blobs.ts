@@ -1,9 +1,11 @@
 import type { Readable } from "node:stream";
 import type { BlobInfo, OwnedContentStore } from "@gantry/content";
-import type { Clock, Logger } from "@gantry/kernel";
+import { describeError, type Clock, type Logger } from "@gantry/kernel";
 import type { Catalog } from "../domain/catalog.ts";
 import { alongside, LayerAnalysis, type LayerFacts } from "./layer-analysis.ts";
 import { Lru } from "./lru.ts";
+
+const SYNC_SOON_MS = 500;
 
 export interface BlobOptions {
   readonly expected?: string;
@@ -17,7 +19,7 @@ export interface BlobOptions {
  * A blob is kept while an image or manifest refers to it, while a lease holds it, and for `graceMs` after it came in or somebody
  * was told that it is here: whoever asked may be about to send the manifest that needs it. Anything else {@link collect} deletes.
  */
-export class Blobs {
+export class Blobs implements AsyncDisposable {
   readonly #content: OwnedContentStore;
   readonly #catalog: Catalog;
   readonly #clock: Clock;
@@ -32,6 +34,7 @@ export class Blobs {
   readonly #released = new Set<string>();
   readonly #facts = new Lru<LayerFacts>(50_000);
   #collecting: Promise<number> | null = null;
+  #syncTimer: NodeJS.Timeout | undefined;
 
   constructor(parts: { content: OwnedContentStore; catalog: Catalog; clock: Clock; logger: Logger; graceMs: number }) {
     this.#content = parts.content;
@@ -50,9 +53,13 @@ export class Blobs {
     return found;
   }
 
-  /** Whether it is here, telling nobody. */
+  /** Bytes of a blob, or null: for this service's own use, which tells nobody. Who goes on to use it needs a lease. */
+  async size(digest: string): Promise<number | null> {
+    return (await this.#content.stat(digest))?.size ?? null;
+  }
+
   async has(digest: string): Promise<boolean> {
-    return await this.#content.stat(digest) !== null;
+    return await this.size(digest) !== null;
   }
 
   open(digest: string, range?: { offset: number; length?: number }): Promise<Readable> {
@@ -115,6 +122,19 @@ export class Blobs {
 
   sync(): Promise<void> {
     return this.#content.sync();
+  }
+
+  /** For what may be lost in a power cut and had better not be: a sync within half a second, and at the end. */
+  syncSoon(): void {
+    this.#syncTimer ??= setTimeout(() => {
+      this.#syncTimer = undefined;
+      this.sync().catch((e: unknown) => this.#logger.error({ err: e }, `syncing blobs failed: ${describeError(e)}`));
+    }, SYNC_SOON_MS).unref();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#syncTimer);
+    await this.sync();
   }
 
   /** Something refers to these now. */

@@ -49,9 +49,10 @@ export async function storeManifest(store: ImageStore, put: { repo: string; refe
 async function pushedManifest(store: ImageStore, text: string, mediaType: string, manifest: Manifest, wanted: boolean): Promise<Pushed> {
   for (const descriptor of [manifest.config, ...manifest.layers]) {
     if ((descriptor.urls ?? []).length > 0) continue;
-    const here = store.catalog.image(descriptor.digest) !== null ? null : await store.blobs.stat(descriptor.digest);
-    if (here === null && store.catalog.image(descriptor.digest) === null) throw registryError("MANIFEST_BLOB_UNKNOWN", "blob unknown to registry", { digest: descriptor.digest });
-    if (here !== null && here.size !== descriptor.size) throw registryError("SIZE_INVALID", `blob ${descriptor.digest} has ${here.size} bytes, not ${descriptor.size}`);
+    if (store.catalog.image(descriptor.digest) !== null) continue;
+    const size = await store.blobs.size(descriptor.digest);
+    if (size === null) throw registryError("MANIFEST_BLOB_UNKNOWN", "blob unknown to registry", { digest: descriptor.digest });
+    if (size !== descriptor.size) throw registryError("SIZE_INVALID", `blob ${descriptor.digest} has ${size} bytes, not ${descriptor.size}`);
   }
   const image = wanted ? await imageOf(store, manifest) : null;
   return { record: manifestRecord(text, mediaType, manifest, image?.id ?? knownImage(store, manifest)), image };
