@@ -9,7 +9,7 @@
 /*
  * Whole trees of files, many entries a call, on libuv's pool: a writer that is given operations, a reader that gives entries,
  * and removal. Paths are relative to a root descriptor and never leave it: the kernel resolves them (openat2). Names are bytes.
- * The records' formats stand in tree-write.c and tree-read.c; their other side is libs/snapshots/src/tree-*.ts.
+ * The records' formats stand in tree-writer.c and tree-read.c; their other side is libs/snapshots/src/tree-*.ts.
  */
 
 /* treeWriter(rootFd): External; treeWrite(writer, ops, chunks): Promise<void>; treeWriterClose(writer). */

@@ -13,7 +13,12 @@
 #define OPTIONS_MAX 4096
 #define OLD_API "lowerdir+ is not known"
 
-static const char *const off_options[] = { "index", "metacopy", "redirect_dir", "xino" };
+/* No UUID: keeping one would write an attribute to every upper. Which kernel does not know an option has not its feature. */
+static const struct {
+	const char *key, *value;
+} options_off[] = {
+	{ "index", "off" }, { "metacopy", "off" }, { "redirect_dir", "off" }, { "xino", "off" }, { "uuid", "null" },
+};
 
 bool overlay_needs_old_api(const struct err *err)
 {
@@ -62,9 +67,9 @@ static int configure(int fs, const struct overlay *o, int base, struct err *err)
 	if (o->upper != NULL &&
 	    (set_path(fs, o, base, "upperdir", o->upper, err) < 0 || set_path(fs, o, base, "workdir", o->work, err) < 0))
 		return -1;
-	for (size_t i = 0; i < sizeof off_options / sizeof *off_options; i++)
-		if (fsconfig(fs, FSCONFIG_SET_STRING, off_options[i], "off", 0) < 0 && errno != EINVAL)
-			return fs_error(fs, errno, off_options[i], err);
+	for (size_t i = 0; i < sizeof options_off / sizeof *options_off; i++)
+		if (fsconfig(fs, FSCONFIG_SET_STRING, options_off[i].key, options_off[i].value, 0) < 0 && errno != EINVAL)
+			return fs_error(fs, errno, options_off[i].key, err);
 	if (o->is_volatile && o->upper != NULL && fsconfig(fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0) < 0 && errno != EINVAL)
 		return fs_error(fs, errno, "overlay volatile", err);
 	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)

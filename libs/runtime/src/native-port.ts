@@ -34,7 +34,7 @@ export interface NativeFs {
   };
   /** Removes a tree beneath `dirFd`, never through a link nor into another file system. No error when there is none. */
   removeTree(dirFd: number, name: PathLike): Promise<void>;
-  /** Many files a call, beneath a root: the formats stand in native/addon/tree-write.c. One `treeWrite` at a time. */
+  /** Many files a call, beneath a root: the formats stand in native/addon/tree-writer.c. One `treeWrite` at a time. */
   treeWriter(rootFd: number): NativeTreeWriter;
   treeWrite(writer: NativeTreeWriter, operations: Uint8Array, chunks: readonly Uint8Array[]): Promise<void>;
   treeWriterClose(writer: NativeTreeWriter): void;

@@ -47,6 +47,14 @@ export function chainIdOf(parent: string | null, diffId: string): string {
   return parent === null ? diffId : `sha256:${createHash("sha256").update(`${parent} ${diffId}`).digest("hex")}`;
 }
 
+/** INVALID where the IDs are malformed or do not belong together. */
+export function checkChain(layer: { parent: string | null; diffId: string; chainId: string }): void {
+  layerName(layer.diffId);
+  if (layer.parent !== null) layerName(layer.parent);
+  const expected = chainIdOf(layer.parent, layer.diffId);
+  if (layer.chainId !== expected) throw fail("INVALID", `chain ID ${layer.chainId} does not fit diff ID ${layer.diffId} on ${layer.parent ?? "nothing"}`);
+}
+
 /** The directory name of a snapshot: its key, or a hash of a key that is no plain name. */
 export function snapshotName(key: string): string {
   if (/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/.test(key)) return key;

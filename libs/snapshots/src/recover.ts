@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { bootId, type Logger } from "@gantry/kernel";
 import type { Durability } from "./durability.ts";
 import { readLayer, readSnapshot } from "./layout.ts";
-import type { Workshop } from "./trash.ts";
+import type { Workshop } from "./workshop.ts";
 
 /**
  * After a crash of the host, layers that were not synced may be torn, as may volatile snapshots: they go, and with a layer those

@@ -8,12 +8,13 @@ import { changesOf } from "./changes.ts";
 import { Durability } from "./durability.ts";
 import { applyLayer } from "./layer-apply.ts";
 import { diffLayer } from "./layer-diff.ts";
-import { chainIdOf, layerFiles, layerName, readLayer, readSnapshot, snapshotName, writeRecord, type LayerRecord, type SnapshotRecord } from "./layout.ts";
+import { checkChain, layerFiles, layerName, readLayer, readSnapshot, snapshotName, writeRecord, type LayerRecord, type SnapshotRecord } from "./layout.ts";
 import { Mounts } from "./mounts.ts";
 import type { LayerStat, OverlayRootfs, Snapshotter } from "./port.ts";
 import { recover } from "./recover.ts";
-import { Workshop } from "./trash.ts";
-import { readTree, S_IFMT, S_IFREG, type TreeEntry } from "./tree-reader.ts";
+import { Workshop } from "./workshop.ts";
+import type { TreeEntry } from "./tree-reader.ts";
+import { bytesOfTree } from "./usage.ts";
 
 export interface SnapshotsOptions {
   /** The state directory; made when missing. In a file system that overlay can use as upper (ext4, xfs, btrfs …). */
@@ -326,29 +327,7 @@ function record(layer: { parent: string | null; diffId: string; chainId: string 
   return { chainId: layer.chainId, parent: layer.parent, diffId: layer.diffId, size, chain, boot: bootId() };
 }
 
-function checkChain(layer: { parent: string | null; diffId: string; chainId: string }): void {
-  layerName(layer.diffId);
-  if (layer.parent !== null) layerName(layer.parent);
-  const expected = chainIdOf(layer.parent, layer.diffId);
-  if (layer.chainId !== expected) throw fail("INVALID", `chain ID ${layer.chainId} does not fit diff ID ${layer.diffId} on ${layer.parent ?? "nothing"}`);
-}
-
 /** A stream that is not needed after all. */
 function discard(tar: AsyncIterable<Uint8Array>): void {
   if (tar instanceof Readable) tar.destroy();
-}
-
-/** Content of regular files, each file once. */
-async function bytesOfTree(native: NativeFs, fd: number): Promise<number> {
-  let bytes = 0;
-  const seen = new Set<string>();
-  for await (const entry of readTree(native, fd, { xattrs: false })) {
-    if ((entry.mode & S_IFMT) !== S_IFREG) continue;
-    if (entry.nlink > 1) {
-      if (seen.has(entry.file)) continue;
-      seen.add(entry.file);
-    }
-    bytes += entry.size;
-  }
-  return bytes;
 }

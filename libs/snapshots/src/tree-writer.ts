@@ -1,6 +1,6 @@
 import type { NativeFs, NativeTreeWriter } from "@gantry/runtime";
 
-/** Kinds of operation; the format is that of native/addon/tree-write.c. */
+/** Kinds of operation; the format is that of native/addon/tree-writer.c. */
 const KIND = { dir: 1, file: 2, data: 3, end: 4, symlink: 5, link: 6, node: 7, whiteout: 8, opaque: 9, xattr: 10, times: 11, remove: 12, copy: 13 } as const;
 const FLAG_IMPLICIT = 1;
 const FLAG_KEEP_KINDS = 2;

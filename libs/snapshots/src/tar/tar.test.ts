@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { isGantryError } from "@gantry/kernel";
-import { inPieces, listTar, makeTar, type Made } from "../test-tar.ts";
+import { inPieces, listTar, makeTar, type Listed, type Made } from "../test-tar.ts";
 import { formatHeader } from "./header.ts";
 import { formatTime, parseTime } from "./numbers.ts";
 import { formatPax } from "./pax.ts";
@@ -43,7 +43,7 @@ describe("tar", () => {
     const whole = await listTar([tar]);
     for (const [i, entry] of entries.entries()) {
       const { content = "", ...fields } = entry;
-      for (const [key, value] of Object.entries(fields)) assert.deepEqual(whole[i]![key as keyof Made], value, `${entry.name} ${key}`);
+      for (const [key, value] of Object.entries(fields)) assert.deepEqual(whole[i]![key as keyof Listed], value, `${entry.name} ${key}`);
       assert.deepEqual(whole[i]!.content, Buffer.from(content));
     }
     for (const size of [1, 7, 511, 513, 4096]) assert.deepEqual(await listTar(inPieces(tar, size)), whole);
