@@ -16,6 +16,8 @@ export interface Agent {
   readonly nodeId: string;
   readonly instance: string;
   readonly cgroupParent: string;
+  /** A directory with the places that every container has something mounted on (mount-points.ts). */
+  readonly mountPoints: string;
   readonly heldCapabilities: ReadonlySet<string> | null;
   readonly bus: Bus;
   readonly clock: Clock;

@@ -4,11 +4,11 @@ import { isGantryError } from "@gantry/kernel";
 import type { ExecProcess } from "@gantry/runtime";
 import type { Agent } from "./context.ts";
 import { entryOf } from "./context.ts";
-import { capabilitiesOf } from "./domain/capabilities.ts";
-import { containerEnvironment, replaceEnv } from "./domain/environment.ts";
+import { capabilitiesOf } from "./spec/capabilities.ts";
+import { containerEnvironment, replaceEnv } from "./spec/environment.ts";
 import type { ExecConfig } from "./domain/exec-config.ts";
 import { notice } from "./reports.ts";
-import { hostnameOf } from "./start.ts";
+import { hostnameOf } from "./hostname.ts";
 
 export interface Exec {
   readonly id: string;

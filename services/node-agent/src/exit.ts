@@ -1,25 +1,28 @@
 import { rfc3339Nano } from "@gantry/kernel";
 import type { ExitStatus, RunningContainer } from "@gantry/runtime";
+import type { ContainerState } from "@gantry/contracts";
 import type { Agent } from "./context.ts";
 import { restartDelay } from "./domain/restart.ts";
 import type { Entry } from "./model.ts";
 import { change, report } from "./reports.ts";
-import { startContainer } from "./start.ts";
+
+/** How a container is started again. */
+export type Start = (agent: Agent, entry: Entry, changes: Partial<ContainerState>) => Promise<void>;
 
 /** Follows a running process to its end. */
-export function watch(agent: Agent, entry: Entry, container: RunningContainer): void {
+export function watch(agent: Agent, entry: Entry, container: RunningContainer, start: Start): void {
   entry.ended = container.exited.then(
-    (exit) => agent.order.run(entry.id, () => ended(agent, entry, container, exit)),
+    (exit) => agent.order.run(entry.id, () => ended(agent, entry, container, exit, start)),
     (e: unknown) => {
       // The monitor is gone, and with it what the exit code was.
       if (agent.stopping.aborted) return;
       agent.logger.error({ err: e, container: entry.id }, "lost the monitor of a container");
-      return agent.order.run(entry.id, () => ended(agent, entry, container, { exitCode: 255, oomKilled: false, finishedAt: agent.clock.nowNano() }));
+      return agent.order.run(entry.id, () => ended(agent, entry, container, { exitCode: 255, oomKilled: false, finishedAt: agent.clock.nowNano() }, start));
     },
   ).catch((e: unknown) => agent.logger.error({ err: e, container: entry.id }, "could not put away a container that ended"));
 }
 
-async function ended(agent: Agent, entry: Entry, container: RunningContainer, exit: ExitStatus): Promise<void> {
+async function ended(agent: Agent, entry: Entry, container: RunningContainer, exit: ExitStatus, start: Start): Promise<void> {
   if (entry.running !== container) return;
   entry.running = null;
   entry.health?.abort();
@@ -31,7 +34,7 @@ async function ended(agent: Agent, entry: Entry, container: RunningContainer, ex
   recordExit(agent, entry, exit, delay === null ? "exited" : "restarting");
   if (delay !== null) {
     entry.stored.lastDelay = delay;
-    scheduleRestart(agent, entry, delay);
+    scheduleRestart(agent, entry, delay, start);
   }
   const saved = agent.store.save(entry.id, entry.stored);
   await report(agent, entry, "die", { exitCode: String(exit.exitCode) });
@@ -60,21 +63,21 @@ function delayAfter(entry: Entry, container: RunningContainer, exit: ExitStatus)
 }
 
 /** Starts the container again after the delay, unless it is stopped, started or removed before. */
-export function scheduleRestart(agent: Agent, entry: Entry, delay: number): void {
+export function scheduleRestart(agent: Agent, entry: Entry, delay: number, start: Start): void {
   const restart = new AbortController();
   entry.restart = restart;
   agent.clock.sleep(delay, AbortSignal.any([restart.signal, agent.stopping])).then(() => agent.order.run(entry.id, async () => {
     if (restart.signal.aborted || agent.stopping.aborted) return;
     entry.restart = null;
-    await startAgain(agent, entry);
+    await startAgain(agent, entry, start);
   })).catch((e: unknown) => {
     if (!restart.signal.aborted && !agent.stopping.aborted) agent.logger.error({ err: e, container: entry.id }, "could not restart a container");
   });
 }
 
-async function startAgain(agent: Agent, entry: Entry): Promise<void> {
+async function startAgain(agent: Agent, entry: Entry, start: Start): Promise<void> {
   try {
-    await startContainer(agent, entry, { restartCount: entry.stored.state.restartCount + 1 });
+    await start(agent, entry, { restartCount: entry.stored.state.restartCount + 1 });
     await report(agent, entry, "start");
   } catch (e) {
     agent.logger.warn({ err: e, container: entry.id }, "a container that is to be restarted does not start");
@@ -84,7 +87,7 @@ async function startAgain(agent: Agent, entry: Entry): Promise<void> {
     change(agent, entry, { status: delay === null ? "exited" : "restarting", restartCount: entry.stored.state.restartCount + 1 });
     if (delay !== null) {
       entry.stored.lastDelay = delay;
-      scheduleRestart(agent, entry, delay);
+      scheduleRestart(agent, entry, delay, start);
     }
     await agent.store.save(entry.id, entry.stored);
     await report(agent, entry, null);

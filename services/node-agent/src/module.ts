@@ -9,13 +9,14 @@ import type { Snapshotter } from "@gantry/snapshots";
 import { Type as T, type Static } from "typebox";
 import type { Agent } from "./context.ts";
 import { boundingSet } from "./describe.ts";
-import { capabilitiesFromMask } from "./domain/capabilities.ts";
+import { capabilitiesFromMask } from "./spec/capabilities.ts";
 import { Execs } from "./execs.ts";
 import { containerRoutes } from "./handlers/containers.ts";
 import { execRoutes } from "./handlers/execs.ts";
 import { networkRoutes, volumeRoutes } from "./handlers/networks.ts";
 import { resyncRoutes } from "./handlers/resync.ts";
 import { serveHttp } from "./http/server.ts";
+import { makeMountPoints } from "./mount-points.ts";
 import { keepRegistered } from "./registration.ts";
 import { restore, startWithAgent } from "./restore.ts";
 import { ContainerStore } from "./store.ts";
@@ -61,7 +62,7 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   const stopping = new AbortController();
   const mask = await boundingSet();
   const agent: Agent = {
-    ...ports, logger, nodeId: config.nodeId, instance: config.instance, cgroupParent: config.cgroupParent,
+    ...ports, logger, nodeId: config.nodeId, instance: config.instance, cgroupParent: config.cgroupParent, mountPoints: makeMountPoints(join(config.stateDir, "mount-points")),
     heldCapabilities: mask === null ? null : capabilitiesFromMask(mask),
     store: new ContainerStore(join(config.stateDir, "containers"), logger), volumes: new Volumes(join(config.stateDir, "volumes"), logger),
     execs: new Execs(), entries: new Map(), order: new KeyedMutex(), stopping: stopping.signal, epoch: 0,

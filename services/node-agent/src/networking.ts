@@ -1,4 +1,4 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fail, type EndpointSettings } from "@gantry/contracts";
 import { newId } from "@gantry/kernel";
@@ -118,4 +118,13 @@ export function linkAddresses(entry: Entry, others: ReadonlyMap<string, Entry>):
     if (ip === "") throw fail("START_FAILED", `Cannot link to a non running container: /${other.stored.name} AS /${entry.stored.name}/${alias}`);
     return [...new Set([alias, other.stored.name, other.id.slice(0, 12)])].map((name) => ({ name, ip }));
   }));
+}
+
+/** A container that was started without names gets them with its first network that has some: its resolv.conf changes in place. */
+export async function useEmbeddedDns(entry: Entry): Promise<void> {
+  const { hostConfig: host } = entry.spec;
+  const content = renderResolvConf({ hostFile: await text("/etc/resolv.conf"), mode: "embedded", dns: host.Dns, search: host.DnsSearch, options: host.DnsOptions });
+  // In place: the container has this very file mounted.
+  await writeFile(join(entry.dir, "resolv.conf"), content, { flag: "r+" });
+  await truncate(join(entry.dir, "resolv.conf"), Buffer.byteLength(content));
 }

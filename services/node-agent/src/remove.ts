@@ -19,7 +19,7 @@ export async function removeContainer(agent: Agent, entry: Entry, options: { for
     await entry.ended;
     return await agent.order.run(id, async () => {
       if (agent.entries.get(id) !== entry) return [];
-      for (const waiter of [...entry.waiters]) waiter.cancel();
+      for (const waiter of entry.waiters) waiter.cancel();
       await agent.snapshots.remove(id);
       await agent.store.remove(id);
       agent.entries.delete(id);

@@ -7,7 +7,7 @@ import { restartDelay, startsWithAgent } from "./domain/restart.ts";
 import { recordExit, scheduleRestart, watch } from "./exit.ts";
 import { startHealthchecks } from "./health.ts";
 import type { Entry } from "./model.ts";
-import { serveNames } from "./start.ts";
+import { serveNames, startContainer } from "./start.ts";
 
 const HOST_DIED = 255;
 
@@ -33,7 +33,7 @@ export async function restore(agent: Agent): Promise<void> {
       settings: entry.stored.state.networks as Record<string, EndpointSettings>,
       dns: entry.stored.networks.some(({ network }) => network.Driver === "bridge" && !isDefaultBridge(network)),
     });
-    watch(agent, entry, running);
+    watch(agent, entry, running, startContainer);
     startHealthchecks(agent, entry);
   }
 }
@@ -93,6 +93,6 @@ export function startWithAgent(agent: Agent): void {
     if (!startsWithAgent(policy, { startedBefore: stored.startedBefore, stoppedByUser: stored.stoppedByUser, exitCode, restartCount })) continue;
     stored.stoppedByUser = false;
     const delay = restartDelay(policy, { exitCode, restartCount, ranMs: 0, stoppedByUser: false, lastDelay: 0 }) ?? 0;
-    scheduleRestart(agent, entry, delay);
+    scheduleRestart(agent, entry, delay, startContainer);
   }
 }

@@ -1,16 +1,17 @@
-import { closeSync, constants, openSync } from "node:fs";
-import { hostname as hostnameOfHost } from "node:os";
-import { join } from "node:path";
+import { closeSync, constants, existsSync, openSync } from "node:fs";
+import { join, relative } from "node:path";
 import { fail, type ContainerState } from "@gantry/contracts";
 import { isGantryError, rfc3339Nano } from "@gantry/kernel";
-import type { RunningContainer } from "@gantry/runtime";
+import type { Rootfs, RunningContainer } from "@gantry/runtime";
+import type { OverlayRootfs } from "@gantry/snapshots";
 import type { Agent } from "./context.ts";
 import { hostDevices } from "./devices.ts";
 import { portMap } from "./domain/network-config.ts";
-import { mountList } from "./domain/mount-list.ts";
-import { containerSpec } from "./domain/container-spec.ts";
+import { mountList } from "./spec/mount-list.ts";
+import { containerSpec } from "./spec/container-spec.ts";
 import { watch } from "./exit.ts";
 import { startHealthchecks } from "./health.ts";
+import { hostnameOf } from "./hostname.ts";
 import type { Entry } from "./model.ts";
 import { mountRows, mountSources, type MountSource } from "./mount-sources.ts";
 import { connectAll, dnsRecords, FILES, linkAddresses, writeNetworkFiles, type Connected } from "./networking.ts";
@@ -24,16 +25,6 @@ function joined(agent: Agent, mode: string, kind: string): Entry | null {
   if (!other) throw fail("NO_SUCH_CONTAINER", `No such container: ${id}`);
   if (!other.running) throw fail("CONFLICT", `cannot join ${kind} of a non running container: ${id}`);
   return other;
-}
-
-export function hostnameOf(agent: Agent, entry: Entry): string {
-  const { config, hostConfig } = entry.spec;
-  if (hostConfig.NetworkMode.startsWith("container:")) {
-    const other = agent.entries.get(hostConfig.NetworkMode.slice("container:".length));
-    if (other) return hostnameOf(agent, other);
-  }
-  if (config.Hostname !== "") return config.Hostname;
-  return hostConfig.NetworkMode === "host" || hostConfig.UTSMode === "host" ? hostnameOfHost() : entry.id.slice(0, 12);
 }
 
 /**
@@ -57,13 +48,13 @@ export async function startContainer(agent: Agent, entry: Entry, changes: Partia
     if (!network) await writeNetworkFiles(entry, hostname, connected, linkAddresses(entry, agent.entries));
     const points = sources.map((source) => pinned(agent, source, opened));
     const spec = containerSpec({
-      id: entry.id, dir: entry.dir, config, hostConfig, rootfs: copyRootfs(rootfs), devices,
+      id: entry.id, dir: entry.dir, config, hostConfig, rootfs: withMountPoints(rootfs, agent.mountPoints), devices,
       mounts: mountList({
-        hostConfig, points,
+        hostConfig, points, hostMqueue: existsSync("/dev/mqueue"),
         files: Object.fromEntries(Object.entries(FILES).map(([destination, name]) => [destination, join((network ?? entry).dir, name)])),
         sharedMemory: hostConfig.IpcMode === "none" ? undefined : hostConfig.IpcMode === "host" ? "/dev/shm" : ipc ? `/proc/${ipc.running!.pid}/root/dev/shm` : null,
       }),
-      interfaces: connected.endpoints.map((endpoint) => endpoint.interface), dns: connected.dns, hostname, cgroupParent: agent.cgroupParent,
+      interfaces: connected.endpoints.map((endpoint) => endpoint.interface), dns: connected.endpoints.length > 0, hostname, cgroupParent: agent.cgroupParent,
       joined: { network: network?.running?.pid ?? null, ipc: ipc?.running?.pid ?? null, pid: pid?.running?.pid ?? null },
       heldCapabilities: agent.heldCapabilities, mappings: [],
     });
@@ -80,8 +71,9 @@ export async function startContainer(agent: Agent, entry: Entry, changes: Partia
   startHealthchecks(agent, entry);
 }
 
-function copyRootfs(rootfs: { base: string; lowers: readonly string[]; upper: string | null; work: string | null; volatile: boolean }) {
-  return { ...rootfs, lowers: [...rootfs.lowers] };
+/** The places of Docker's default mounts lie in the lowest layer of all: an image without them does not get them by a commit. */
+function withMountPoints(rootfs: OverlayRootfs, mountPoints: string): Rootfs {
+  return { ...rootfs, lowers: [...rootfs.lowers, relative(rootfs.base, mountPoints)] };
 }
 
 /** A part of a volume is opened beneath it, so that no link its users make leads elsewhere. */
@@ -107,7 +99,7 @@ function started(agent: Agent, entry: Entry, container: RunningContainer, connec
     status: "running", pid: container.pid, exitCode: 0, error: "", oomKilled: false, startedAt: rfc3339Nano(container.startedAt),
     networks: connected.settings, ports: portMap(connected.bindings), mounts: mountRows(sources, entry.spec.hostConfig.Tmpfs), ...changes,
   });
-  watch(agent, entry, container);
+  watch(agent, entry, container, startContainer);
 }
 
 /** Names on the container's networks, and its own look-ups. */
@@ -124,7 +116,7 @@ async function failed(agent: Agent, entry: Entry, connected: Connected | null, e
     if (connected.bindings.length > 0) await agent.network.unpublish(entry.id);
     agent.network.release(entry.id, null);
   }
-  for (const waiter of [...entry.waiters]) waiter.cancel();
+  for (const waiter of entry.waiters) waiter.cancel();
   const code = isGantryError(error, "START_FAILED") && typeof error.details["exitCode"] === "number" ? error.details["exitCode"] : 128;
   change(agent, entry, { status: entry.stored.startedBefore ? "exited" : "created", exitCode: code, error: error instanceof Error ? error.message : String(error) });
   await agent.store.save(entry.id, entry.stored);

@@ -1,13 +1,12 @@
 import type { ContainerConfig, EndpointSettings, HostConfig, NetworkResource, PortMap } from "@gantry/contracts";
 import { bridgeName, type NetworkConfig, type PortBinding, type PortRequest } from "@gantry/network";
-import { isIPv4 } from "node:net";
 
 export const isDefaultBridge = (network: NetworkResource) => network.Options["com.docker.network.bridge.default_bridge"] === "true";
 
 /** From Docker's network resource to what the host's network makes; null for `host` and `none`. */
 export function networkConfig(network: NetworkResource, instance: string): NetworkConfig | null {
   if (network.Driver !== "bridge") return null;
-  const v4 = network.IPAM.Config.find((pool) => isIPv4(pool.Subnet.split("/")[0]!));
+  const v4 = network.IPAM.Config.find((pool) => !pool.Subnet.includes(":"));
   if (!v4) return null;
   const v6 = network.EnableIPv6 ? network.IPAM.Config.find((pool) => pool.Subnet.includes(":")) : undefined;
   const option = (name: string) => network.Options[`com.docker.network.${name}`];

@@ -4,9 +4,10 @@ import {
 } from "@gantry/contracts";
 import { checkEpoch, entryOf, type Agent } from "../context.ts";
 import type { Attachment, Entry } from "../model.ts";
-import { allocate, dnsRecords, idleSettings, shownSettings } from "../networking.ts";
+import { allocate, dnsRecords, idleSettings, shownSettings, useEmbeddedDns } from "../networking.ts";
 import { change } from "../reports.ts";
-import { hostnameOf } from "../start.ts";
+import { serveNames } from "../start.ts";
+import { hostnameOf } from "../hostname.ts";
 
 const settingsOf = (entry: Entry) => entry.stored.state.networks as Record<string, EndpointSettings>;
 
@@ -14,6 +15,7 @@ const settingsOf = (entry: Entry) => entry.stored.state.networks as Record<strin
 async function connect(agent: Agent, entry: Entry, attachment: Attachment): Promise<EndpointSettings> {
   const { network } = attachment;
   if (entry.stored.networks.some((known) => known.network.Id === network.Id)) return settingsOf(entry)[network.Name] ?? idleSettings(attachment);
+  const hadNames = Object.values(settingsOf(entry)).some((known) => known.DNSNames !== null);
   let settings = idleSettings(attachment);
   if (entry.running) {
     const index = nextIndex(entry);
@@ -30,7 +32,15 @@ async function connect(agent: Agent, entry: Entry, attachment: Attachment): Prom
   entry.stored.networks = [...entry.stored.networks.filter((known) => known.network.Driver !== "null"), attachment];
   const { none: _none, ...others } = settingsOf(entry);
   change(agent, entry, { networks: { ...others, [network.Name]: settings } });
-  if (entry.running) agent.network.register(entry.id, dnsRecords(settingsOf(entry)));
+  if (entry.running) {
+    const named = settings.DNSNames !== null;
+    if (named && !hadNames) {
+      await serveNames(agent, entry, entry.running, { settings: settingsOf(entry), dns: true });
+      await useEmbeddedDns(entry);
+    } else {
+      agent.network.register(entry.id, dnsRecords(settingsOf(entry)));
+    }
+  }
   await agent.store.save(entry.id, entry.stored);
   return settings;
 }

@@ -24,7 +24,7 @@ async function openTree(agent: Agent, entry: Entry): Promise<Tree> {
   const targets: number[] = [];
   const release = async () => {
     for (const fd of targets.reverse()) {
-      await agent.native.unmount(`/proc/${process.pid}/fd/${fd}`, true).finally(() => closeSync(fd));
+      await run("umount", ["--no-canonicalize", "--lazy", `/proc/${process.pid}/fd/${fd}`]).finally(() => closeSync(fd));
     }
     await mounted[Symbol.asyncDispose]();
   };
@@ -59,17 +59,20 @@ function openTarget(agent: Agent, root: string, path: string): number | null {
 
 /** Onto a descriptor, so that no link of the container leads the mount elsewhere. */
 function bind(source: string, target: number, writable: boolean): Promise<void> {
-  const args = ["--no-canonicalize", "--bind", ...(writable ? [] : ["-o", "ro"]), source, `/proc/${process.pid}/fd/${target}`];
-  return new Promise((resolve, reject) => execFile("mount", args, (e, _out, stderr) => (e ? reject(fail("INTERNAL", `mount: ${stderr.trim()}`, { cause: e })) : resolve())));
+  return run("mount", ["--no-canonicalize", "--bind", ...(writable ? [] : ["-o", "ro"]), source, `/proc/${process.pid}/fd/${target}`]);
+}
+
+function run(program: string, args: string[]): Promise<void> {
+  return new Promise((resolve, reject) => execFile(program, args, (e, _out, stderr) => (e ? reject(fail("INTERNAL", `${program}: ${stderr.trim()}`, { cause: e })) : resolve())));
 }
 
 /** Stopped containers' trees are opened by one request at a time. */
 async function withTree<T>(agent: Agent, entry: Entry, work: (path: string) => Promise<T>): Promise<T> {
-  const run = async () => {
+  const open = async () => {
     await using tree = await openTree(agent, entry);
     return work(tree.path);
   };
-  return entry.running ? run() : agent.order.run(`tree ${entry.id}`, run);
+  return entry.running ? open() : agent.order.run(`tree ${entry.id}`, open);
 }
 
 function notFound(entry: Entry, path: string, e: unknown): never {

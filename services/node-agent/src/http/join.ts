@@ -36,6 +36,8 @@ export function join(socket: Duplex, stream: Duplex, options: JoinOptions): void
     if (detached) detach();
   });
   socket.on("end", () => { if (options.stdin && options.closeStdin && !over) stream.end(); });
+  // It was paused until someone reads it.
+  socket.resume();
   stream.on("data", (chunk: Buffer) => {
     if (socket.writable && !socket.write(chunk)) {
       stream.pause();

@@ -5,33 +5,22 @@ import { isGantryError } from "@gantry/kernel";
 
 const MAX_BODY = 1024 * 1024;
 
-/** The JSON body of a request that asks for an upgrade: its first bytes may have come with the head. */
-export function readUpgradeBody(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<{ body: Record<string, unknown>; rest: Buffer }> {
-  const length = Number(request.headers["content-length"] ?? 0);
-  if (!Number.isInteger(length) || length < 0 || length > MAX_BODY) throw fail("TOO_LARGE", "the request's body is too large");
-  return new Promise((resolve, reject) => {
-    let data = head;
-    const done = () => {
-      socket.off("data", take);
-      socket.off("close", gone);
-      socket.pause();
-      try {
-        const text = data.toString("utf8", 0, length);
-        const parsed: unknown = text.trim() === "" ? {} : JSON.parse(text);
-        resolve({ body: typeof parsed === "object" && parsed !== null ? parsed as Record<string, unknown> : {}, rest: data.subarray(length) });
-      } catch (cause) {
-        reject(fail("INVALID", "invalid JSON in the request's body", { cause }));
-      }
-    };
-    const take = (chunk: Buffer) => {
-      data = Buffer.concat([data, chunk]);
-      if (data.length >= length) done();
-    };
-    const gone = () => reject(fail("INVALID", "the connection was closed before the request's body had come"));
-    if (data.length >= length) return done();
-    socket.on("data", take);
-    socket.once("close", gone);
-  });
+/** The JSON body of a request that asks for an upgrade. It is read from the request; what follows is the socket's. */
+export async function readUpgradeBody(request: IncomingMessage): Promise<Record<string, unknown>> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > MAX_BODY) throw fail("TOO_LARGE", "the request's body is too large");
+    chunks.push(chunk);
+  }
+  const text = Buffer.concat(chunks).toString("utf8");
+  try {
+    const parsed: unknown = text.trim() === "" ? {} : JSON.parse(text);
+    return typeof parsed === "object" && parsed !== null ? parsed as Record<string, unknown> : {};
+  } catch (cause) {
+    throw fail("INVALID", "invalid JSON in the request's body", { cause });
+  }
 }
 
 export function writeUpgraded(socket: Duplex, terminal: boolean): void {

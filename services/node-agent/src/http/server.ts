@@ -93,8 +93,8 @@ function routes(app: FastifyInstance, agent: Agent): void {
 async function upgrade(agent: Agent, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
   const url = new URL(request.url ?? "/", "http://localhost");
   const match = /^\/v1\/(containers|exec)\/([0-9a-f]{64})\/(attach|start)$/.exec(url.pathname);
-  const { body, rest } = await readUpgradeBody(request, socket, head);
-  if (rest.length > 0) socket.unshift(rest);
+  const body = await readUpgradeBody(request);
+  if (head.length > 0) socket.unshift(head);
   if (request.method === "POST" && match?.[1] === "containers" && match[3] === "attach") await attach(agent, match[2]!, url.searchParams, socket);
   else if (request.method === "POST" && match?.[1] === "exec" && match[3] === "start") await execAttached(agent, match[2]!, body, socket);
   else throw fail("NOT_FOUND", `no raw stream at ${request.method} ${url.pathname}`);

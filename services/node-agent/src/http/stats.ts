@@ -6,7 +6,7 @@ import type { Writable } from "node:stream";
 import { rfc3339Nano } from "@gantry/kernel";
 import { cgroupDirectory, cgroupLayout, type CgroupController, type CgroupLayout } from "@gantry/runtime";
 import { entryOf, type Agent } from "../context.ts";
-import { cgroupOf } from "../domain/resources.ts";
+import { cgroupOf } from "../spec/resources.ts";
 import { blkioBytes, ioStat, keyed, netDev, statsBody, systemCpu, type Sample } from "../domain/stats.ts";
 import type { Entry } from "../model.ts";
 

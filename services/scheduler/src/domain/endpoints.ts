@@ -1,6 +1,6 @@
 import type { EndpointSettings, HostConfig, NetworkResource } from "@gantry/contracts";
 import { fail } from "@gantry/contracts";
-import { isIPv4, isIPv6 } from "node:net";
+import { isIPv4, isIPv6 } from "./ip.ts";
 import { nullable, object, integer, string, stringMap, strings, type Json } from "./read.ts";
 
 /** The networks a container asks for: reference → settings, the network mode's own first. */

@@ -196,7 +196,7 @@ export function checkHostConfig(host: HostConfig): void {
     if (!/^[0-9a-fA-F.:]+$/.test(server)) throw invalid(`invalid DNS address: ${server}`);
   }
   for (const [name] of Object.entries(host.Sysctls)) {
-    if (!/^[a-zA-Z0-9_.\/-]+$/.test(name) || name.includes("..")) throw invalid(`sysctl '${name}' is not allowed`);
+    if (!/^[a-zA-Z0-9_./-]+$/.test(name) || name.includes("..")) throw invalid(`sysctl '${name}' is not allowed`);
   }
   if (host.Runtime !== "gantry" && host.Runtime !== "runc" && host.Runtime !== "io.containerd.runc.v2") {
     throw invalid(`unknown or invalid runtime name: ${host.Runtime}`);

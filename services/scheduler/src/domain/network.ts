@@ -1,6 +1,6 @@
 import { fail, type EndpointSettings, type IpamPool, type NetworkResource } from "@gantry/contracts";
 import { defaultGateway, pickSubnet, subnetsOverlap } from "@gantry/network";
-import { isIPv4, isIPv6 } from "node:net";
+import { isIPv4, isIPv6 } from "./ip.ts";
 import { contains } from "./endpoints.ts";
 import { checkFilters, matchesLabels, matchesPattern, type Filters } from "./filters.ts";
 import { boolean, list, object, string, stringMap, type Json } from "./read.ts";

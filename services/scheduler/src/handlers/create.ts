@@ -81,7 +81,8 @@ async function prepare(context: Context, tx: Tx, request: Request): Promise<Prep
     return { network, endpoint };
   }));
   const first = networks[0];
-  if (first) first.endpoint.Links = [...(first.endpoint.Links ?? []), ...await resolveLinks(host, other)];
+  const links = await resolveLinks(host, other);
+  if (first && links.length > 0) first.endpoint.Links = [...(first.endpoint.Links ?? []), ...links];
 
   const existing = await Promise.all(volumes.map(async (wish) => ({ wish, record: await getVolume(tx, wish.name) })));
   const demand: Demand = {

@@ -3,6 +3,7 @@ import {
   containerKill, containerPause, containerRename, containerRestart, containerStart, containerStop, fail, nodeContainerKill, nodeContainerPause,
   nodeContainerRename, nodeContainerStart, nodeContainerStop, parseSignal, type ContainerState,
 } from "@gantry/contracts";
+import { isGantryError } from "@gantry/kernel";
 import { applyState } from "../apply-state.ts";
 import { callNode, type Context } from "../context.ts";
 import { emitContainer } from "../docker-events.ts";
@@ -11,9 +12,12 @@ import type { ContainerRecord } from "../domain/record.ts";
 import { isRunning } from "../domain/state.ts";
 import { getContainer, nameOwner, resolveContainer, saveName } from "../store/containers.ts";
 import { afterState } from "./auto-remove.ts";
+import { removeContainer } from "./remove.ts";
 
 const START_TIMEOUT_MS = 120_000;
 const STOP_MARGIN_MS = 60_000;
+/** Errors after which the container may run all the same. */
+const UNDECIDED: ReadonlySet<string> = new Set(["TIMEOUT", "UNAVAILABLE", "NODE_UNREACHABLE", "STALE_EPOCH", "CONFLICT", "INTERNAL"]);
 
 /** The newer state goes into the record; what a reply brings is taken exactly as what a report brings. */
 async function take(context: Context, record: ContainerRecord, state: ContainerState, seq: number, action: string | null): Promise<void> {
@@ -34,6 +38,15 @@ async function start(context: Context, record: ContainerRecord): Promise<boolean
   return reply.alreadyStarted;
 }
 
+/** What was run with --rm and cannot start is taken away, as Docker does: whoever waits for its removal is told. */
+async function discard(context: Context, record: ContainerRecord): Promise<void> {
+  try {
+    await removeContainer(context, record, { force: true, volumes: true });
+  } catch (e) {
+    if (!isGantryError(e, "NO_SUCH_CONTAINER")) context.logger.warn({ err: e, container: record.id }, "could not remove a container run with --rm that did not start");
+  }
+}
+
 async function stop(context: Context, record: ContainerRecord, timeout: number | null, signal: string | null): Promise<boolean> {
   if (signal !== null) parseSignal(signal);
   const seconds = timeout ?? record.spec.config.StopTimeout ?? 10;
@@ -46,7 +59,15 @@ async function stop(context: Context, record: ContainerRecord, timeout: number |
 export function lifecycleRoutes(context: Context): Route[] {
   const find = (ref: string) => resolveContainer(context.database.query, ref);
   return [
-    on(containerStart, async ({ ref }) => ({ alreadyStarted: await start(context, await find(ref)) })),
+    on(containerStart, async ({ ref }) => {
+      const record = await find(ref);
+      try {
+        return { alreadyStarted: await start(context, record) };
+      } catch (e) {
+        if (record.spec.hostConfig.AutoRemove && isGantryError(e) && !UNDECIDED.has(e.code)) await discard(context, record);
+        throw e;
+      }
+    }),
 
     on(containerStop, async ({ ref, timeout, signal }) => ({ alreadyStopped: await stop(context, await find(ref), timeout, signal) })),
 

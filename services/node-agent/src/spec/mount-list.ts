@@ -9,6 +9,8 @@ export interface MountInputs {
   readonly files: Readonly<Record<string, string>>;
   /** Where /dev/shm comes from: a host path to bind, null for a tmpfs of its own, undefined for none (`--ipc none`). */
   readonly sharedMemory: string | null | undefined;
+  /** The host has /dev/mqueue, for `--ipc host`. */
+  readonly hostMqueue: boolean;
 }
 
 const NO_EXEC = ["nosuid", "noexec", "nodev"];
@@ -24,7 +26,8 @@ export function mountList(inputs: MountInputs): Mount[] {
       case "/sys": case "/sys/fs/cgroup":
         return [host.Privileged ? { ...mount, options: mount.options.filter((option) => option !== "ro") } : mount];
       case "/dev/mqueue":
-        return [host.IpcMode === "host" ? bound("/dev/mqueue", "/dev/mqueue") : mount];
+        if (host.IpcMode !== "host") return [mount];
+        return inputs.hostMqueue ? [bound("/dev/mqueue", "/dev/mqueue")] : [];
       case "/dev/shm":
         if (inputs.sharedMemory === undefined) return [];
         return [inputs.sharedMemory === null ? mount : bound("/dev/shm", inputs.sharedMemory)];

@@ -100,7 +100,7 @@ const point = (over: Partial<MountPoint>): MountPoint => ({
 });
 
 test("mounts: defaults, the user's over them, the network's files last", () => {
-  const list = (over: Partial<Parameters<typeof mountList>[0]> = {}) => mountList({ hostConfig: host(), points: [], files: { "/etc/hosts": "/d/hosts" }, sharedMemory: null, ...over });
+  const list = (over: Partial<Parameters<typeof mountList>[0]> = {}) => mountList({ hostConfig: host(), points: [], files: { "/etc/hosts": "/d/hosts" }, sharedMemory: null, hostMqueue: true, ...over });
   assert.deepEqual(list().map((mount) => mount.destination), ["/proc", "/dev", "/dev/pts", "/sys", "/sys/fs/cgroup", "/dev/mqueue", "/dev/shm", "/etc/hosts"]);
   assert.deepEqual(list({ points: [{ point: point({ Destination: "/etc/hosts", RW: false }), source: "/mine" }] }).filter((mount) => mount.destination === "/etc/hosts"),
     [{ destination: "/etc/hosts", type: "bind", source: "/mine", options: ["rbind", "ro", "rprivate"] }]);
