@@ -96,6 +96,18 @@ void cg_detect(const char *mountinfo, struct cg_host *host)
 	free(text);
 	v1.version = v1.mounts[CG_MEMORY] != NULL || v1.mounts[CG_PIDS] != NULL ? 1 : 0;
 	*host = v1.version == 1 ? v1 : v2;
+	cg_forget(v1.version == 1 ? &v2 : &v1);
+}
+
+void cg_forget(struct cg_host *host)
+{
+	for (int c = 0; c < CG_COUNT; c++) {
+		for (int other = c + 1; other < CG_COUNT; other++)
+			if (host->mounts[other] == host->mounts[c])
+				host->mounts[other] = NULL;
+		free((char *)host->mounts[c]);
+	}
+	*host = (struct cg_host){ 0 };
 }
 
 int cg_path(const struct cg *g, enum cg_controller c, const char *file, char out[PATH_MAX], struct err *err)

@@ -20,9 +20,10 @@ struct cg_host {
 
 /*
  * Reads the text of a mountinfo file. A cgroup2 mount counts when its cgroup.controllers offers memory and pids and no cgroup v1
- * memory hierarchy is mounted. The strings are allocated and kept.
+ * memory hierarchy is mounted. The strings are allocated.
  */
 void cg_detect(const char *mountinfo, struct cg_host *host);
+void cg_forget(struct cg_host *host);
 
 /* The cgroups of one container: `path` in each hierarchy of `used`. */
 struct cg {

@@ -52,11 +52,11 @@ static int delegate(const char *dir, const struct cg *g, struct err *err)
 int cg2_create(struct cg *g, struct err *err)
 {
 	char dir[PATH_MAX];
-	if (cg_path(g, CG_MEMORY, "", dir, err) < 0)
+	if (cg_path(g, CG_FREEZER, "", dir, err) < 0)
 		return -1;
 	bool existed = mkdir(dir, 0755) < 0;
 	if ((existed && errno != EEXIST) || !all_controllers(dir, g)) {
-		size_t root = strlen(g->host->mounts[CG_MEMORY]);
+		size_t root = strlen(g->host->mounts[CG_FREEZER]);
 		for (char *at = dir + root;; at++) {
 			if (*at != '/' && *at != '\0')
 				continue;

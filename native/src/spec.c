@@ -68,7 +68,7 @@ static uint32_t rd_mappings(struct rd *r, struct id_mapping **out)
 static void rd_networks(struct rd *r, struct spec *s)
 {
 	void *v;
-	s->n_networks = rd_array(r, 29, sizeof *s->networks, &v);
+	s->n_networks = rd_array(r, 30, sizeof *s->networks, &v);
 	s->networks = v;
 	for (uint32_t i = 0; i < s->n_networks; i++) {
 		struct interface *n = &s->networks[i];
