@@ -141,7 +141,7 @@ async function entries(image: ResolvedImage, index = -1): Promise<string[]> {
   const rows: string[] = [];
   const parser = new TarParser({ entry: (e: TarEntry) => rows.push(`${e.name} ${e.mode.toString(8)} ${e.uid}:${e.gid} ${e.linkName === "" ? e.size : `->${e.linkName}`}`), data() {}, end() {} });
   for await (const chunk of await content.open(image.layers.at(index)!.digest)) parser.push(chunk as Buffer);
-  return rows;
+  return rows.sort();
 }
 
 const ID = "[0-9a-f]{12}";

@@ -70,7 +70,7 @@ async function perform(stage: StageBuild, instruction: Copy, hash: string, sourc
         const owner = instruction.chown === "" ? null : parseOwner(instruction.chown, view.text("/etc/passwd"), view.text("/etc/group"));
         return planCopy(taken, view, {
           instruction: instruction.name, destination: binary(instruction.destination), workdir: binary(image.run.WorkingDir ?? ""), owner, mode,
-          nowNs: job.clock.nowNano(), include: included(instruction),
+          nowNs: job.clock.nowNano(), include: included(instruction) ?? (() => true),
         });
       });
     },
@@ -84,8 +84,8 @@ function stepOf(stage: StageBuild, { name, chown, chmod, destination }: Copy, ha
   return { run, author, createdBy: nopCreatedBy(run, comment, 1) };
 }
 
-function included({ exclude }: Copy): (relative: string) => boolean {
-  if (exclude.length === 0) return () => true;
+function included({ exclude }: Copy): ((relative: string) => boolean) | null {
+  if (exclude.length === 0) return null;
   const matcher = new IgnoreMatcher(exclude);
   return (relative) => !matcher.ignores(readable(relative));
 }

@@ -138,6 +138,15 @@ export function pathParts(path: string): string[] {
 export const joinPath = (parent: string, name: string): string => (parent === "" ? name : `${parent}/${name}`);
 export const sortedNames = (node: SourceNode): string[] => [...node.children.keys()].sort();
 
+const digests = new WeakMap<SourceNode, string>();
+
+/** {@link contentDigest} of all of a node; asked for again, it is remembered. */
+export function wholeDigest(node: SourceNode): string {
+  const known = digests.get(node) ?? contentDigest(node, () => true);
+  digests.set(node, known);
+  return known;
+}
+
 /**
  * Digest of what a copy takes: type, mode, size, link, device, extended attributes and content of each entry, and for
  * directories the names beneath. Times and owners are left out: the copy sets the owners, and Docker's cache has no times either.

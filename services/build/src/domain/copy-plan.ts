@@ -59,7 +59,7 @@ export interface CopyPlanOptions {
 /**
  * Docker's rules of where copies go. A directory gives its contents. Several sources, or a destination with a slash at its end,
  * need a directory. A file goes under its own name into an existing directory. Directories made on the way get the owner
- * of the copy; existing ones stay as they are. Entries come sorted, directories before what is in them.
+ * of the copy; existing ones stay as they are. Directories come before what is in them.
  */
 export function planCopy(sources: readonly CopySource[], view: TargetView, options: CopyPlanOptions): PlannedEntry[] {
   const { instruction, destination, workdir } = options;
@@ -115,8 +115,15 @@ class Plan {
     this.#linked = new Map();
   }
 
+  /** Directories by path, then files in the order of their content's places, so that an archive is read from front to back; links last. */
   entries(): PlannedEntry[] {
-    return [...this.#entries.values()].sort((a, b) => compare(a.path, b.path));
+    const readers = new Map<ContentReader | null, number>();
+    const keyed = [...this.#entries.values()].map((entry) => ({
+      entry, path: entry.path.replaceAll("/", "\0"), rank: entry.type === "directory" ? 0 : entry.type === "link" ? 2 : 1,
+      reader: readers.getOrInsertComputed(entry.content, () => readers.size), offset: entry.type === "file" ? entry.source!.entry.offset : 0,
+    }));
+    keyed.sort((a, b) => a.rank - b.rank || (a.rank === 1 ? a.reader - b.reader || a.offset - b.offset : 0) || (a.path < b.path ? -1 : 1));
+    return keyed.map(({ entry }) => entry);
   }
 
   /** Makes sure that `path` (absolute, resolved) and all above it are directories of the layer. */
@@ -176,7 +183,7 @@ class Plan {
     if (before?.type === "directory" && entry.type !== "directory") this.#drop(path);
     const first = entry.inode === "" || entry.type !== "file" ? undefined : this.#linked.get(entry.inode);
     if (first === undefined && entry.inode !== "" && entry.type === "file") this.#linked.set(entry.inode, path);
-    const link = first !== undefined && first !== path && this.#entries.has(first) && compare(first, path) < 0;
+    const link = first !== undefined && first !== path && this.#entries.get(first)?.type === "file";
     this.#entries.set(path, {
       path, type: link ? "link" : entry.type, size: link ? 0 : entry.size, linkName: link ? first : entry.linkName,
       major: entry.major, minor: entry.minor, xattrs: link ? [] : entry.xattrs, source: node, content, mtimeNs: entry.mtimeNs,
@@ -189,11 +196,4 @@ class Plan {
   #drop(path: string): void {
     for (const key of this.#entries.keys()) if (key === path || key.startsWith(`${path}/`)) this.#entries.delete(key);
   }
-}
-
-/** By path components, so that a directory comes right before what is in it. */
-function compare(a: string, b: string): number {
-  const left = a.replaceAll("/", "\0");
-  const right = b.replaceAll("/", "\0");
-  return left < right ? -1 : left > right ? 1 : 0;
 }

@@ -1,7 +1,7 @@
 import { fail } from "@gantry/contracts";
 import { BadPattern, hasWildcards, pathMatcher } from "@gantry/dockerfile";
 import { digestOf } from "@gantry/oci";
-import { binary, contentDigest, pathParts, readable, resolveNode, sortedNames, type ContentReader, type SourceNode } from "../context/tree.ts";
+import { binary, contentDigest, pathParts, readable, resolveNode, sortedNames, type ContentReader, type SourceNode, wholeDigest } from "../context/tree.ts";
 
 /** Something to copy, and the name it gets in a directory: that of the path as it was written or found, also where it is a link. */
 export interface CopySource {
@@ -62,9 +62,10 @@ function matching(root: SourceNode, parts: readonly string[], instruction: strin
   });
 }
 
-/** `dir:<hex>`, `file:<hex>` or `multi:<hex>`, as in the history. */
-export function sourcesHash(sources: readonly CopySource[], include: (relative: string) => boolean): string {
-  const hashes = sources.map(({ node }) => `${node.entry.type === "directory" ? "dir" : "file"}:${contentDigest(node, include)}`);
+/** `dir:<hex>`, `file:<hex>` or `multi:<hex>`, as in the history. `include` null: all of it. */
+export function sourcesHash(sources: readonly CopySource[], include: ((relative: string) => boolean) | null): string {
+  const digest = (node: SourceNode): string => (include === null ? wholeDigest(node) : contentDigest(node, include));
+  const hashes = sources.map(({ node }) => `${node.entry.type === "directory" ? "dir" : "file"}:${digest(node)}`);
   return combineHashes(hashes);
 }
 

@@ -34,7 +34,7 @@ function viewOf(...paths: readonly string[]): TargetView {
 const stat = (type: "directory" | "other"): TargetStat => ({ type, mode: 0o750, uid: 3, gid: 4, mtimeNs: 9n, xattrs: [] });
 const plan = (sources: readonly CopySource[], destination: string, view: TargetView, options: { workdir?: string; owner?: { uid: number; gid: number }; mode?: number; include?: (path: string) => boolean } = {}) =>
   planCopy(sources, view, { instruction: "COPY", destination, workdir: options.workdir ?? "", owner: options.owner ?? null, mode: options.mode ?? null, nowNs: 100n, include: options.include ?? (() => true) });
-const paths = (entries: readonly PlannedEntry[]): string[] => entries.map((e) => `${e.path}${e.type === "directory" ? "/" : ""}`);
+const paths = (entries: readonly PlannedEntry[]): string[] => entries.map((e) => `${e.path}${e.type === "directory" ? "/" : ""}`).sort();
 
 test("sources: names, wildcards, links, and what is not there", () => {
   assert.deepEqual(select("a.txt").map((s) => s.name), ["a.txt"]);
@@ -112,10 +112,10 @@ test("the digest of a source: content, modes and names count, times and owners d
   for (const other of [[entry("a")], [entry("a"), entry("c")], [entry("a", { mode: 0o755 }), entry("b")], [entry("a", { sha256: "bb" }), entry("b")], [entry("a", { type: "symlink", linkName: "b" }), entry("b")]]) {
     assert.notEqual(digest(...other), base);
   }
-  assert.match(sourcesHash(select("dir"), () => true), /^dir:[0-9a-f]{64}$/);
-  assert.match(sourcesHash(select("a.txt"), () => true), /^file:[0-9a-f]{64}$/);
-  assert.match(sourcesHash(select("a.txt", "b.txt"), () => true), /^multi:[0-9a-f]{64}$/);
-  assert.notEqual(sourcesHash(select("dir"), (path) => path !== "c"), sourcesHash(select("dir"), () => true));
+  assert.match(sourcesHash(select("dir"), null), /^dir:[0-9a-f]{64}$/);
+  assert.match(sourcesHash(select("a.txt"), null), /^file:[0-9a-f]{64}$/);
+  assert.match(sourcesHash(select("a.txt", "b.txt"), null), /^multi:[0-9a-f]{64}$/);
+  assert.notEqual(sourcesHash(select("dir"), (path) => path !== "c"), sourcesHash(select("dir"), null));
 });
 
 test("names in a tree never lead out of it, and a tree is not changed by leaving names out", () => {
