@@ -70,7 +70,8 @@ function run(program: string, args: string[]): Promise<void> {
 async function withTree<T>(agent: Agent, entry: Entry, work: (path: string) => Promise<T>): Promise<T> {
   const open = async () => {
     await using tree = await openTree(agent, entry);
-    return work(tree.path);
+    // Awaited here: a rejection during the release would have nobody to take it.
+    return await work(tree.path);
   };
   return entry.running ? open() : agent.order.run(`tree ${entry.id}`, open);
 }
