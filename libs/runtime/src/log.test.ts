@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { appendFile, truncate, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { type LogOptions, readLog } from "./index.ts";
+import { Rig, seen } from "./test/rig.ts";
+
+let rig: Rig;
+before(async () => { rig = await Rig.make(); });
+after(async () => { await rig[Symbol.asyncDispose](); });
+
+async function lines(dir: string, options: LogOptions = {}): Promise<string[]> {
+  const out: string[] = [];
+  for await (const record of readLog(dir, options)) out.push(record.data.toString());
+  return out;
+}
+
+test("lines of both streams, what has no newline at its end, and lines that are too long", async () => {
+  const { spec } = await rig.run(["sh", "-c", "echo one; echo err >&2; head -c 40000 /dev/zero; echo; printf rest"]);
+  const records = [];
+  for await (const record of readLog(spec.dir)) records.push(record);
+  assert.deepEqual(records.filter((r) => r.stream === "stderr").map((r) => r.data.toString()), ["err"]);
+  assert.deepEqual(records.filter((r) => r.stream === "stdout").map((r) => [r.data.length, r.partial]), [[3, false], [16384, true], [16384, true], [7232, false], [4, false]]);
+  const now = BigInt(Date.now()) * 1_000_000n;
+  for (const { time } of records) assert.ok(time > now - 60_000_000_000n && time <= now + 1_000_000_000n);
+  assert.deepEqual(await lines(spec.dir, { stdout: false }), ["err"]);
+});
+
+test("tail, since and until", async () => {
+  const { spec } = await rig.run(["sh", "-c", "seq 1 30000"]);
+  assert.deepEqual(await lines(spec.dir, { tail: 3 }), ["29998", "29999", "30000"]);
+  assert.deepEqual(await lines(spec.dir, { tail: 0 }), []);
+  assert.equal((await lines(spec.dir, { tail: 20_000 })).length, 20_000);
+  assert.equal((await lines(spec.dir, { tail: 1_000_000 })).length, 30_000);
+  const times: bigint[] = [];
+  for await (const { time } of readLog(spec.dir)) times.push(time);
+  const middle = times[15_000]!;
+  assert.equal((await lines(spec.dir, { since: middle })).length, times.filter((t) => t >= middle).length);
+  assert.equal((await lines(spec.dir, { until: middle })).length, times.filter((t) => t <= middle).length);
+});
+
+test("a terminal's log is all stdout", async () => {
+  const { spec } = await rig.run(["sh", "-c", "echo out; echo err >&2"], { terminal: true });
+  assert.deepEqual(await lines(spec.dir), ["out\r", "err\r"]);
+});
+
+test("following ends with the container, with everything read", async () => {
+  const spec = await rig.spec(["sh", "-c", "echo first; read x; seq 1 5000; echo last"], { openStdin: true });
+  const { container, attached } = await rig.runtime.start(spec, { attach: [{ stdin: true, stdout: true, stderr: true }] });
+  await seen(attached[0]!, "first\n");
+  const got: string[] = [];
+  for await (const record of readLog(spec.dir, { follow: true })) {
+    got.push(record.data.toString());
+    if (got.length === 1) { attached[0]!.write("go\n"); attached[0]!.resume(); }
+  }
+  assert.equal(got.length, 5002);
+  assert.equal(got.at(-1), "last");
+  await container.exited;
+  assert.equal((await lines(spec.dir, { follow: true })).length, 5002);
+});
+
+test("following ends when it is told to", async () => {
+  const { spec } = await rig.sleeper();
+  const stop = new AbortController();
+  const all = lines(spec.dir, { follow: true, signal: stop.signal });
+  stop.abort();
+  assert.deepEqual(await all, []);
+});
+
+test("a container that is started again goes on in the same log", async () => {
+  const spec = await rig.spec(["echo", "run"]);
+  for (let i = 0; i < 2; i++) await (await rig.runtime.start(spec)).container.exited;
+  assert.deepEqual(await lines(spec.dir), ["run", "run"]);
+});
+
+test("a torn record at the end is not shown; no log is none", async () => {
+  const { spec } = await rig.run(["sh", "-c", "seq 1 3"]);
+  const path = join(spec.dir, "log");
+  await truncate(path, (await stat(path)).size - 3);
+  assert.deepEqual(await lines(spec.dir), ["1", "2"]);
+  await appendFile(path, "x".repeat(50));
+  await assert.rejects(lines(spec.dir), /damaged/);
+  assert.deepEqual(await lines((await rig.run(["echo", "x"], { log: false })).spec.dir), []);
+});
