@@ -118,14 +118,14 @@ describe("the network of a host", { timeout: 60_000 }, () => {
     const bindings = await publish(c, [{ hostPort: 8080 }, { hostPort: 8080, protocol: "udp" }]);
     assert.deepEqual(bindings.map((b) => `${b.hostIp} ${b.hostPort} ${b.protocol}`), ["0.0.0.0 8080 tcp", ":: 8080 tcp", "0.0.0.0 8080 udp", ":: 8080 udp"]);
     await inBothBridgeModes(async (mode) => {
-    for (const protocol of ["tcp", "udp"] as const) {
-      assert.equal(await outside.call(protocol, HOST, 8080), "203.0.113.9", `${protocol}: another host, its address kept`);
-      assert.equal(await call(protocol, "127.0.0.1", 8080, 2000), "172.17.0.1", `${protocol}: loopback`);
-      assert.equal(await call(protocol, HOST, 8080, 2000), HOST, `${protocol}: the host by its address`);
-      assert.equal(await call(protocol, "::1", 8080, 2000), "172.17.0.1", `${protocol}: IPv6 loopback`);
-      assert.ok(await neighbour.peer.call(protocol, HOST, 8080), `${protocol}: a container of the same network, ${mode}`);
-      assert.ok(await c.peer.call(protocol, HOST, 8080), `${protocol}: the container itself, ${mode}`);
-    }
+      for (const protocol of ["tcp", "udp"] as const) {
+        assert.equal(await outside.call(protocol, HOST, 8080), "203.0.113.9", `${protocol}: another host, its address kept`);
+        assert.equal(await call(protocol, "127.0.0.1", 8080, 2000), "172.17.0.1", `${protocol}: loopback`);
+        assert.equal(await call(protocol, HOST, 8080, 2000), HOST, `${protocol}: the host by its address`);
+        assert.equal(await call(protocol, "::1", 8080, 2000), "172.17.0.1", `${protocol}: IPv6 loopback`);
+        assert.ok(await neighbour.peer.call(protocol, HOST, 8080), `${protocol}: a container of the same network, ${mode}`);
+        assert.ok(await c.peer.call(protocol, HOST, 8080), `${protocol}: the container itself, ${mode}`);
+      }
     });
     await host.unpublish(c.id);
     for (const address of ["127.0.0.1", HOST, "::1"]) assert.equal(await call("tcp", address, 8080, NEVER_MS), null);
@@ -137,6 +137,14 @@ describe("the network of a host", { timeout: 60_000 }, () => {
     assert.deepEqual(await publish(c, [{ hostIp: "127.0.0.1", hostPort: 8081 }]), [{ hostIp: "127.0.0.1", hostPort: 8081, containerPort: 80, protocol: "tcp" }]);
     assert.equal(await call("tcp", "127.0.0.1", 8081, 2000), "172.17.0.1");
     assert.equal(await outside.call("tcp", HOST, 8081, NEVER_MS), null);
+    const ownServer = net.createServer((socket) => socket.end("host")).listen(8071, "127.0.0.1");
+    await once(ownServer, "listening");
+    // Neither a neighbour nor a container gets to the host's loopback by sending packets for 127.0.0.1 its way.
+    for (const [peer, way] of [[outside, HOST], [c.peer, "172.17.0.1"]] as const) {
+      peer.run(`echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet && busybox ip route add 127.0.0.1/32 via ${way} dev eth0`);
+      for (const port of [8081, 8071]) assert.equal(await peer.call("tcp", "127.0.0.1", port, NEVER_MS), null, `${way} ${port}`);
+    }
+    ownServer.close();
   });
 
   it("gives free ports one after the other, the same for IPv4 and IPv6", async () => {
@@ -212,9 +220,10 @@ describe("the network of a host", { timeout: 60_000 }, () => {
     await host.ensureNetwork(six);
     const [a, b] = await Promise.all([container(six), container(six)]);
     const { GlobalIPv6Address: address, GlobalIPv6PrefixLen: prefix, IPv6Gateway: gateway } = b.endpoint.settings;
-    assert.deepEqual([address, prefix, gateway], ["fd00:5::3", 64, "fd00:5::1"]);
+    assert.deepEqual([prefix, gateway], [64, "fd00:5::1"]);
+    assert.match(address, /^fd00:5::[23]$/);
     await b.peer.serve("tcp", 80);
-    assert.equal(await a.peer.call("tcp", address, 80), "fd00:5::2");
+    assert.equal(await a.peer.call("tcp", address, 80), a.endpoint.settings.GlobalIPv6Address);
     assert.equal(await a.peer.call("tcp", "fd00:9::9", 7), "fd00:9::1", "masqueraded");
     assert.equal(await outside.call("tcp", address, 80, NEVER_MS), null);
     await publish(b, [{ hostPort: 8087 }]);
@@ -234,9 +243,6 @@ describe("the network of a host", { timeout: 60_000 }, () => {
       client.send("?", 8088, HOST);
       return answer;
     };
-    client.on("error", () => {});
-    // Nobody there: the kernel remembers the flow as untranslated.
-    client.send("?", 8088, HOST);
     const [a, b] = await Promise.all([container(main), container(main)]);
     await Promise.all([a.peer.serve("udp", 80), b.peer.serve("udp", 80)]);
     await publish(a, [{ hostPort: 8088, protocol: "udp" }]);

@@ -222,6 +222,8 @@ class LinuxHostNetwork implements HostNetwork {
     setNetSysctl(`ipv4/conf/${config.bridge}/route_localnet`, "1", "published ports will not answer on 127.0.0.1", this.#logger);
     if (config.ipv6 !== null) {
       setNetSysctl("ipv6/conf/all/forwarding", "1", "containers will not reach other hosts over IPv6", this.#logger);
+      // While the bridge's link-local address is probed for a duplicate, the kernel cannot ask for containers' hardware addresses.
+      setNetSysctl(`ipv6/conf/${config.bridge}/accept_dad`, "0", "a network's first container is not reached over IPv6 for two seconds", this.#logger);
     }
     // A container must not be able to give the host IPv6 routes.
     if (HAS_IPV6) setNetSysctl(`ipv6/conf/${config.bridge}/accept_ra`, "0", "containers could send the host router advertisements", this.#logger);

@@ -57,6 +57,12 @@ export class Peer implements AsyncDisposable {
     return (await this.#ask({ op: "call", protocol, host, port, timeoutMs })).text;
   }
 
+  /** A shell command inside its network namespace. */
+  run(command: string): void {
+    const { status, stderr } = spawnSync("nsenter", ["-t", String(this.pid), "-n", "sh", "-c", command], { encoding: "utf8" });
+    assert.equal(status, 0, stderr);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const gone = once(this.#child, "exit");
     this.#child.disconnect();
