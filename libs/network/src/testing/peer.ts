@@ -12,7 +12,11 @@ export type PeerCommand =
 /** `text`: what the server said; null: refused, unreachable or no answer in time. */
 export interface PeerReply { id: number; text: string | null; error: string | null }
 
+const serving = new Set<string>();
+
 async function serve(protocol: "tcp" | "udp", port: number): Promise<void> {
+  if (serving.has(`${protocol}/${port}`)) return;
+  serving.add(`${protocol}/${port}`);
   if (protocol === "tcp") {
     const server = net.createServer((socket) => {
       socket.on("error", () => socket.destroy());
