@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
-import { mkdir, open, readdir, rename, rm, stat, unlink } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, stat, unlink, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { fail } from "@gantry/contracts";
@@ -61,8 +61,7 @@ export class DiskContentStore implements ContentStore {
   }
 
   async open(digest: string, range?: { offset: number; length?: number }): Promise<Readable> {
-    const file = await this.#find(digest, (path) => open(path, "r"));
-    if (file === null) throw fail("NO_SUCH_BLOB", `blob not found: ${digest}`);
+    const file = await this.openFile(digest);
     const { offset = 0, length } = range ?? {};
     try {
       const { size } = await file.stat();
@@ -77,6 +76,13 @@ export class DiskContentStore implements ContentStore {
     }
     await file.close();
     return Readable.from([], { objectMode: false });
+  }
+
+  /** The blob's file, for those who read it in their own way; the caller closes it. Throws NO_SUCH_BLOB. */
+  async openFile(digest: string): Promise<FileHandle> {
+    const file = await this.#find(digest, (path) => open(path, "r"));
+    if (file === null) throw fail("NO_SUCH_BLOB", `blob not found: ${digest}`);
+    return file;
   }
 
   async ingest(

@@ -1,3 +1,4 @@
+import type { FileHandle } from "node:fs/promises";
 import type { Readable } from "node:stream";
 
 export interface BlobInfo {
@@ -29,6 +30,8 @@ export interface ContentStore {
 export interface OwnedContentStore extends ContentStore {
   /** Every blob, in no order. `storedAt`: milliseconds since the epoch. */
   list(): AsyncIterable<BlobInfo & { readonly storedAt: number }>;
+  /** The blob's file, which the caller closes. Throws NO_SUCH_BLOB. */
+  openFile(digest: string): Promise<FileHandle>;
   /** No error where there is none. Readers that have it open read on. */
   delete(digest: string): Promise<void>;
 }

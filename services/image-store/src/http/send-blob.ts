@@ -1,9 +1,8 @@
-import { pipeline } from "node:stream/promises";
-import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { fail } from "@gantry/contracts";
 import type { ImageStore } from "../store/image-store.ts";
 import { parseRange } from "./range.ts";
+import { sendFile } from "./send-file.ts";
 
 /**
  * Answers HEAD or GET of a blob, with Range. Configs of images are blobs too, though they are kept in the database.
@@ -27,15 +26,17 @@ export async function sendBlob(store: ImageStore, digest: string, request: Fasti
   const { offset, length } = range === "whole" ? { offset: 0, length: size } : range;
   if (range !== "whole") headers["content-range"] = `bytes ${offset}-${offset + length - 1}/${size}`;
   headers["content-length"] = length;
-  const body = request.method === "HEAD" || length === 0 ? null : text !== null ? Readable.from([text.subarray(offset, offset + length)]) : await store.blobs.open(digest, { offset, length });
+  const sent = request.method !== "HEAD" && length > 0;
+  const data = !sent ? null : text ?? await store.blobs.small(digest, size);
+  await using file = !sent || data !== null ? null : await store.blobs.openFile(digest);
   reply.hijack();
   reply.raw.writeHead(range === "whole" ? 200 : 206, headers);
-  if (body === null) {
-    reply.raw.end();
+  if (file === null) {
+    reply.raw.end(data?.subarray(offset, offset + length));
     return;
   }
   try {
-    await pipeline(body, reply.raw);
+    await sendFile(file, offset, length, reply.raw);
   } catch (e) {
     // The client left, or the disk failed: the connection is cut either way, so a short answer is not taken for a whole one.
     reply.raw.destroy();

@@ -1,4 +1,6 @@
+import type { FileHandle } from "node:fs/promises";
 import type { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
 import type { BlobInfo, OwnedContentStore } from "@gantry/content";
 import { describeError, type Clock, type Logger } from "@gantry/kernel";
 import type { Catalog } from "../domain/catalog.ts";
@@ -6,6 +8,9 @@ import { alongside, LayerAnalysis, type LayerFacts } from "./layer-analysis.ts";
 import { Lru } from "./lru.ts";
 
 const SYNC_SOON_MS = 500;
+/** Blobs up to this size, configs above all, are kept in memory once they have been read. */
+const SMALL_BYTES = 64 * 1024;
+const SMALL_TOTAL = 32 * 1024 * 1024;
 
 export interface BlobOptions {
   readonly expected?: string;
@@ -33,6 +38,8 @@ export class Blobs implements AsyncDisposable {
   /** Were referred to, and are no longer: their age on disk does not matter. */
   readonly #released = new Set<string>();
   readonly #facts = new Lru<LayerFacts>(50_000);
+  readonly #sizes = new Lru<number>(100_000);
+  readonly #small = new Lru<Buffer>(SMALL_TOTAL);
   #collecting: Promise<number> | null = null;
   #syncTimer: NodeJS.Timeout | undefined;
 
@@ -48,14 +55,30 @@ export class Blobs implements AsyncDisposable {
   async stat(digest: string): Promise<BlobInfo | null> {
     // Before the look, so that no deletion comes in between.
     this.#told.set(digest, this.#clock.now());
-    const found = await this.#content.stat(digest);
-    if (found === null) this.#told.delete(digest);
-    return found;
+    const size = await this.size(digest);
+    if (size !== null) return { digest, size };
+    this.#told.delete(digest);
+    return null;
   }
 
   /** Bytes of a blob, or null: for this service's own use, which tells nobody. Who goes on to use it needs a lease. */
   async size(digest: string): Promise<number | null> {
-    return (await this.#content.stat(digest))?.size ?? null;
+    const known = this.#sizes.get(digest);
+    if (known !== undefined) return known;
+    const found = await this.#content.stat(digest);
+    if (found === null) return null;
+    this.#sizes.set(digest, found.size);
+    return found.size;
+  }
+
+  /** A small blob's bytes, from memory or disk; null where it is not small. Throws NO_SUCH_BLOB. */
+  async small(digest: string, size: number): Promise<Buffer | null> {
+    if (size > SMALL_BYTES) return null;
+    const known = this.#small.get(digest);
+    if (known !== undefined) return known;
+    const data = await buffer(await this.#content.open(digest));
+    this.#small.set(digest, data, data.length + 200);
+    return data;
   }
 
   async has(digest: string): Promise<boolean> {
@@ -64,6 +87,10 @@ export class Blobs implements AsyncDisposable {
 
   open(digest: string, range?: { offset: number; length?: number }): Promise<Readable> {
     return this.#content.open(digest, range);
+  }
+
+  openFile(digest: string): Promise<FileHandle> {
+    return this.#content.openFile(digest);
   }
 
   async ingest(stream: AsyncIterable<Uint8Array>, options: BlobOptions = {}): Promise<BlobInfo> {
@@ -153,12 +180,15 @@ export class Blobs implements AsyncDisposable {
 
   /** Deletes a blob that nothing refers to or leases. False: there is none. */
   async discard(digest: string): Promise<boolean> {
-    if (this.#leases.has(digest) || !await this.has(digest)) return false;
-    this.#told.delete(digest);
-    this.#fresh.delete(digest);
-    if (this.#catalog.referencedBlobs().has(digest)) return false;
-    await this.#content.delete(digest);
+    if (!await this.has(digest)) return false;
+    if (this.#leases.has(digest) || this.#catalog.referencedBlobs().has(digest)) return false;
+    await this.#delete(digest);
     return true;
+  }
+
+  async #delete(digest: string): Promise<void> {
+    for (const about of [this.#told, this.#fresh, this.#released, this.#facts, this.#sizes, this.#small]) about.delete(digest);
+    await this.#content.delete(digest);
   }
 
   /** Something that referred to these is gone. */
@@ -183,9 +213,7 @@ export class Blobs implements AsyncDisposable {
       }
       // From here to the call of delete nothing is awaited: nobody can be told of the blob in between.
       if (referenced.has(blob.digest) || !this.#expired(blob)) continue;
-      await this.#content.delete(blob.digest);
-      this.#released.delete(blob.digest);
-      this.#facts.delete(blob.digest);
+      await this.#delete(blob.digest);
       freed += blob.size;
       deleted++;
     }
