@@ -65,6 +65,10 @@ test("here-document text keeps its quotes", () => {
   assert.equal(expandText("it's \"$x\" \\$x \\n\n", variables, "\\"), "it's \"value\" $x \\n\n");
 });
 
+test("a fault names the word, in Docker's words", () => {
+  assert.throws(() => expandInstruction(parseTrigger("ENV a=b c=${x^}"), variables, "\\"), { message: "failed to process \"${x^}\": unsupported modifier (^) in substitution" });
+});
+
 test("variables are filled in only where Docker does so", () => {
   const expand = (text: string) => JSON.stringify(expandInstruction(parseTrigger(text), variables, "\\"), (k, v: unknown) => (k === "original" ? undefined : v));
   for (const text of ["ENV a=$x", "LABEL a=$x", "ARG a=$x", "COPY $x /", "ADD --chown=$x a /", "WORKDIR $x", "USER $x", "STOPSIGNAL $x", "VOLUME $x", "EXPOSE $x"]) {

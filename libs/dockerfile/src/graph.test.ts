@@ -42,7 +42,8 @@ test("build arguments and platform values reach FROM", () => {
   assert.deepEqual(plan(FILE, "", { TAG: "2" }).stages[0]!.base, { kind: "image", ref: "busybox:2" });
   assert.deepEqual(plan("ARG TARGETARCH\nFROM x:${TARGETARCH}\n").stages[0]!.base, { kind: "image", ref: "x:amd64" });
   assert.throws(() => plan("FROM $NOTHING\n"), /line 1: base name \(\$NOTHING\) should not be blank/);
-  assert.throws(() => plan("FROM a\nCOPY --from=0 x y\n"), /invalid from flag value 0/);
+  assert.throws(() => plan("FROM a\nCOPY --from=0 x y\n"), /invalid from flag value 0: refers to current build stage/);
+  assert.throws(() => plan("FROM a\nCOPY --from=5 x y\n"), /invalid from flag value 5: index out of bounds/);
 });
 
 test("durations as Go reads and prints them", () => {

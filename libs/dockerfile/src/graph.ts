@@ -88,7 +88,7 @@ export function baseOf(ref: string, names: ReadonlyMap<string, number>, before: 
   if (allowIndex && /^\d+$/.test(ref)) {
     const index = Number(ref);
     if (index < before) return { kind: "stage", index };
-    throw new DockerfileError(0, `invalid from flag value ${ref}: refers to a stage that is not built before`);
+    throw new DockerfileError(0, `invalid from flag value ${ref}: ${index === before ? "refers to current build stage" : "index out of bounds"}`);
   }
   return ref === "scratch" && !allowIndex ? { kind: "scratch" } : { kind: "image", ref };
 }

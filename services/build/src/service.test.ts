@@ -289,6 +289,9 @@ test("errors of copies, in Docker's words", async () => {
   assert.equal(await error("COPY a.txt dir /x"), "When using COPY with more than one source file, the destination must be a directory and end with a /");
   assert.equal(await error("COPY --chown=nope a.txt /"), "unable to convert uid/gid chown string to host mapping: can't find uid for user nope: no such user: nope");
   assert.equal(await error("COPY --from=bb:1 /nope /x"), "COPY failed: stat nope: file does not exist");
+  assert.equal(await error("COPY --from=0 a /x"), "invalid from flag value 0: refers to current build stage");
+  assert.match((await error("COPY --from=127.0.0.1:1/nosuch:1 a /x"))!, /^invalid from flag value 127\.0\.0\.1:1\/nosuch:1: /);
+  assert.equal(await error("ENV a=${b^}"), "failed to process \"${b^}\": unsupported modifier (^) in substitution");
   assert.equal(await error("COPY dir /etc/passwd"), "failed to copy files: failed to copy directory: mkdir /etc/passwd: not a directory");
   assert.equal(await error("WORKDIR /etc/passwd"), "Cannot mkdir: /etc/passwd is not a directory");
   assert.equal((await run("FROM bb:1\nRUNN x\n")).error, "dockerfile parse error line 2: unknown instruction: RUNN (did you mean RUN?)");
@@ -326,7 +329,7 @@ test("ADD: archives are extracted, URLs fetched; here-documents", async () => {
     const archives: Files = {
       "a.tar": { data: inner }, "a.tgz": { data: gzipSync(inner) }, "a.zst": { data: zstdCompressSync(inner) }, "text.gz": { data: gzipSync("not a tar") },
     };
-    const dockerfile = `FROM bb:1\nADD a.tar /tar/\nADD a.tgz /gz\nADD --chown=7:8 a.zst /zst\nADD text.gz /plain/\nADD ${url}/file.txt /url/\nADD ${url}/moved /named\nCOPY <<EOF <<'RAW' /doc/\nhello $TAR\nEOF\n$TAR\nRAW\nRUN <<EOF\nset -e\necho "script $0"\nEOF\n`;
+    const dockerfile = `FROM bb:1\nADD a.tar /tar/\nADD a.tgz /gz\nADD --chown=7:8 a.zst /zst\nADD text.gz /plain/\nADD ${url}/file.txt /url/\nADD ${url}/moved /named\nCOPY <<EOF <<'RAW' /doc/\nhello $TAR\nEOF\n$TAR\nRAW\nRUN <<EOF\nset -e\necho "script $0"\nEOF\nRUN <<EOF\n#!/bin/sh -e\necho "program $0"\nEOF\n`;
     const { imageId, text } = await ok(dockerfile, archives);
     const image = await resolve(imageId);
     assert.deepEqual(await entries(image, 1), ["tar/ 755 0:0 0", "tar/x/ 755 0:0 0", "tar/x/y 644 5:6 4"]);
@@ -337,6 +340,7 @@ test("ADD: archives are extracted, URLs fetched; here-documents", async () => {
     assert.deepEqual(await entries(image, 6), ["named 600 0:0 10"]);
     assert.deepEqual(await entries(image, 7), ["doc/ 755 0:0 0", "doc/EOF 644 0:0 7", "doc/RAW 644 0:0 5"]);
     assert.match(text, /\nscript \/bin\/sh\n/);
+    assert.match(text, /\nprogram \/dev\/pipes\/EOF\n/);
     assert.match((await run(`FROM bb:1\nADD ${url}/gone /x\n`)).error!, /^ADD failed: failed to GET .* with status 404 Not Found$/);
     assert.match((await run(`FROM bb:1\nADD --checksum=sha256:${"0".repeat(64)} ${url}/file.txt /x\n`)).error!, /digest mismatch/);
   } finally {

@@ -1,7 +1,8 @@
-import type { LayerInfo } from "@gantry/contracts";
+import { fail, type LayerInfo } from "@gantry/contracts";
 import { expandInstruction, parseTrigger, type Base, type Instruction, type InstructionOf, type PlannedStage, baseOf } from "@gantry/dockerfile";
-import { newId, rfc3339Nano } from "@gantry/kernel";
+import { GantryError, newId, rfc3339Nano } from "@gantry/kernel";
 import { hostPlatform, parsePlatform } from "@gantry/oci";
+import { trace } from "@opentelemetry/api";
 import { applyInstruction, nopCreatedBy } from "../domain/apply.ts";
 import { StageArgs } from "../domain/build-args.ts";
 import { planDirectory } from "../domain/copy-plan.ts";
@@ -14,6 +15,8 @@ import { addLayer, fetchLayers } from "../steps/layers.ts";
 import { runStep } from "../steps/run.ts";
 import { copyFromContext, copyFromImage } from "./copy.ts";
 import type { BuildJobParts } from "./job.ts";
+
+const tracer = trace.getTracer("gantry.build");
 
 /** Builds one stage and answers its image. Its lines go to the job, its images to the image store. */
 export async function buildStage(job: BuildJobParts, planned: PlannedStage): Promise<StageImage> {
@@ -121,7 +124,13 @@ export class StageBuild {
     const base: Base = planned ?? baseOf(from, this.job.names, this.planned.stage.index, true);
     if (base.kind === "stage") return await this.job.stageImage(base.index);
     if (base.kind === "scratch") throw new Error("COPY --from cannot be scratch");
-    return await this.job.baseImage(base.ref, this.job.spec.platform, (message) => this.tell(message));
+    try {
+      return await this.job.baseImage(base.ref, this.job.spec.platform, (message) => this.tell(message));
+    } catch (e) {
+      this.job.signal.throwIfAborted();
+      if (e instanceof GantryError) throw fail("BUILD_FAILED", `invalid from flag value ${from}: ${e.message}`, { cause: e });
+      throw e;
+    }
   }
 
   async #change(instruction: Exclude<Instruction, InstructionOf<"RUN" | "COPY" | "ADD">>): Promise<void> {
@@ -186,7 +195,13 @@ export class StageBuild {
     if (container) this.tell(runningLine(containerId));
     let layer: LayerInfo | null;
     try {
-      layer = await job.slots.run(() => work(containerId));
+      layer = await job.slots.run(() => tracer.startActiveSpan("build step", { attributes: { "gantry.build.step": step.createdBy.slice(0, 200) } }, async (span) => {
+        try {
+          return await work(containerId);
+        } finally {
+          span.end();
+        }
+      }));
     } catch (e) {
       if (container && job.spec.forceRm) this.tell(removingLine(containerId));
       throw e;

@@ -7,7 +7,9 @@ import type { BuildDatabase } from "../jobs/schema.ts";
 import type { Images, KnownImage } from "./images.ts";
 
 const SPACE = "build.step";
+const DAY_MS = 24 * 3600 * 1000;
 const TTL_SECONDS = 7 * 24 * 3600;
+const KEEP_DAYS = 90;
 
 export interface StepCacheOptions {
   readonly database: Database<BuildDatabase>;
@@ -44,8 +46,17 @@ export class StepCache {
   }
 
   async #stored(key: string): Promise<string | null> {
-    const row = await this.#options.database.query.selectFrom("build_cache").select("image_id").where("key", "=", key).executeTakeFirst();
-    return row?.image_id ?? null;
+    const { clock, database } = this.#options;
+    const row = await database.query.selectFrom("build_cache").select(["image_id", "used_at"]).where("key", "=", key).executeTakeFirst();
+    if (row === undefined) return null;
+    if (Number(row.used_at) < clock.now() - DAY_MS) await database.query.updateTable("build_cache").set({ used_at: clock.now() }).where("key", "=", key).execute();
+    return row.image_id;
+  }
+
+  /** Forgets what was not used for long. */
+  async expire(): Promise<void> {
+    const { clock, database } = this.#options;
+    for (const table of ["build_cache", "build_source"] as const) await database.query.deleteFrom(table).where("used_at", "<", clock.now() - KEEP_DAYS * DAY_MS).execute();
   }
 
   /** To be called when the image store has the result. */

@@ -4,7 +4,14 @@ import { loadArchive, type LoadedArchive } from "./load.ts";
 
 const MAX_WEIGHT = 128 * 1024 * 1024;
 
-interface Kept { archive: Promise<LoadedArchive>; users: number; stale: boolean }
+interface Kept {
+  readonly archive: Promise<LoadedArchive>;
+  users: number;
+  /** Left out of the map: goes with its last user. */
+  stale: boolean;
+  /** 0 until it is loaded. */
+  weight: number;
+}
 
 /**
  * Build contexts by digest. An index made once serves every build of the same context: kept until newer ones need the memory.
@@ -21,13 +28,15 @@ export class Contexts implements AsyncDisposable {
 
   /** NO_SUCH_BLOB; INVALID where it is no tar. The archive is there until disposed. */
   async open(digest: string): Promise<AsyncDisposable & { readonly archive: LoadedArchive }> {
-    const kept = this.#kept.get(digest) ?? { archive: this.#load(digest), users: 0, stale: false };
+    const kept = this.#kept.get(digest) ?? { archive: this.#load(digest), users: 0, stale: false, weight: 0 };
     // To the end: the last used is the last to go.
     this.#kept.delete(digest);
     this.#kept.set(digest, kept);
     kept.users++;
     try {
-      return { archive: await kept.archive, [Symbol.asyncDispose]: () => this.#release(kept) };
+      const archive = await kept.archive;
+      kept.weight = archive.weight;
+      return { archive, [Symbol.asyncDispose]: () => this.#release(kept) };
     } catch (e) {
       if (this.#kept.get(digest) === kept) this.#kept.delete(digest);
       throw e;
@@ -42,7 +51,7 @@ export class Contexts implements AsyncDisposable {
     kept.users--;
     let weight = 0;
     for (const [digest, each] of [...this.#kept].reverse()) {
-      weight += (await each.archive.catch(() => null))?.weight ?? 0;
+      weight += each.weight;
       if (weight <= MAX_WEIGHT) continue;
       this.#kept.delete(digest);
       each.stale = true;

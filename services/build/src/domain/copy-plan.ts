@@ -98,6 +98,9 @@ export function planDirectory(path: string, view: TargetView, nowNs: bigint): Pl
 
 const notDirectory = (path: string, doing: string) => fail("BUILD_FAILED", `failed to copy files: ${doing}: mkdir ${readable(path)}: not a directory`);
 
+/** Would change what the layers below show. */
+const OVERLAY_XATTR = /^(?:trusted|user)\.overlay\./;
+
 class Plan {
   readonly #view: TargetView;
   readonly #options: CopyPlanOptions;
@@ -186,7 +189,7 @@ class Plan {
     const link = first !== undefined && first !== path && this.#entries.get(first)?.type === "file";
     this.#entries.set(path, {
       path, type: link ? "link" : entry.type, size: link ? 0 : entry.size, linkName: link ? first : entry.linkName,
-      major: entry.major, minor: entry.minor, xattrs: link ? [] : entry.xattrs, source: node, content, mtimeNs: entry.mtimeNs,
+      major: entry.major, minor: entry.minor, xattrs: link ? [] : entry.xattrs.filter(({ name }) => !OVERLAY_XATTR.test(name)), source: node, content, mtimeNs: entry.mtimeNs,
       mode: asIs === true ? entry.mode : mode ?? entry.mode,
       uid: owner?.uid ?? (asIs === true ? entry.uid : 0), gid: owner?.gid ?? (asIs === true ? entry.gid : 0),
     });

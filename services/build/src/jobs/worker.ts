@@ -1,11 +1,14 @@
 import { type Bus, on } from "@gantry/bus";
 import { blobStat, buildProgress, buildRun, fail } from "@gantry/contracts";
 import { type Clock, describeError, GantryError, isGantryError, type Logger } from "@gantry/kernel";
+import { trace } from "@opentelemetry/api";
 import { type Builder, runBuild } from "../build/build.ts";
 import { errorMessage, quietLine, type BuildMessage } from "../domain/messages.ts";
 import { JobLog } from "./log.ts";
 import type { JobSignals } from "./signals.ts";
 import type { Claim, JobStore } from "./store.ts";
+
+const tracer = trace.getTracer("gantry.build");
 
 export interface WorkerOptions {
   readonly bus: Bus;
@@ -123,9 +126,9 @@ export class Worker implements AsyncDisposable {
     };
     logger.info({ build: claim.id, attempt: claim.attempt }, "build begins");
     try {
-      const imageId = await runBuild(builder, {
+      const imageId = await tracer.startActiveSpan("build", { attributes: { "gantry.build.id": claim.id } }, (span) => runBuild(builder, {
         id: claim.id, spec: claim.spec, signal: stop.signal, tell, ready: () => log.ready(), onStep: (step, total) => log.step(step, total),
-      });
+      }).finally(() => span.end()));
       if (quiet) log.write(quietLine(imageId));
       await log.flush();
       await store.finish(claim, { state: "succeeded", imageId, error: null });
@@ -167,7 +170,7 @@ export class Worker implements AsyncDisposable {
   }
 
   async #sweep(): Promise<void> {
-    const { bus, clock, logger, store, leaseMs } = this.#options;
+    const { builder, bus, clock, logger, store, leaseMs } = this.#options;
     for (;;) {
       try {
         await clock.sleep(leaseMs / 2, this.#stopping.signal);
@@ -180,6 +183,7 @@ export class Worker implements AsyncDisposable {
         // Asking for a blob keeps it from being collected while its build waits.
         for (const digest of await store.waitingContexts()) await bus.call(blobStat, { digest });
         await store.prune(clock.now() - 7 * 24 * 3600 * 1000, 1000);
+        await builder.cache.expire();
       } catch (e) {
         logger.warn({ error: describeError(e) }, "cannot look after waiting builds");
       }
