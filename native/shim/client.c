@@ -35,6 +35,8 @@ void client_kill(struct client *c)
 	if (c->dead)
 		return;
 	c->dead = some_dead = true;
+	if (M.starter == c)
+		M.starter = NULL;
 	stdio_detach(c);
 	loop_close(&c->source);
 }

@@ -206,15 +206,15 @@ static int finish_root(int root, struct err *err)
 	return 0;
 }
 
-static int limits(struct err *err)
+int oom_score_adj_set(struct err *err)
 {
 	char text[24];
+	const char *value = inherited_oom_score_adj;
 	if (M.spec.oom_score_adj.set) {
 		snprintf(text, sizeof text, "%lld", (long long)M.spec.oom_score_adj.v);
-		if (io_write_file_at(AT_FDCWD, "/proc/self/oom_score_adj", text, err) < 0)
-			return -1;
+		value = text;
 	}
-	return rlimits_set(M.spec.rlimits, M.spec.n_rlimits, err);
+	return value == NULL ? 0 : io_write_file_at(AT_FDCWD, "/proc/self/oom_score_adj", value, err);
 }
 
 void container_main(const struct child_args *args)
@@ -223,8 +223,11 @@ void container_main(const struct child_args *args)
 	struct failure f = { .exit_code = -1 };
 	int passed = -1;
 	umask(0);
-	/* oom_score_adj of a process that a user namespace owns can only be raised from outside; so before anything else. */
-	if (limits(&f.err) < 0)
+	/* In the PID namespace of others, nothing of this process may be read by them. */
+	if (!is_new(s->namespaces.pid))
+		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	/* Before the user namespace, in which neither may be raised. */
+	if (oom_score_adj_set(&f.err) < 0 || rlimits_set(s->rlimits, s->n_rlimits, &f.err) < 0)
 		sync_fail(args->sync, &f);
 	if (is_new(s->namespaces.user)) {
 		passed = wait_for(args->sync, SYNC_MAPPED);

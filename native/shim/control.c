@@ -101,7 +101,7 @@ void control_request(struct client *c, uint8_t kind, uint8_t *payload, size_t le
 		return;
 	}
 	if (!M.started && kind != WIRE_ATTACH) {
-		client_error(c, "NOT_RUNNING", "container is not started yet", -1);
+		client_error(c, "UNAVAILABLE", "container is not started yet", -1);
 		return;
 	}
 	switch (kind) {

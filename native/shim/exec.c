@@ -266,16 +266,11 @@ static void __attribute__((noreturn)) exec_process(struct exec_spec *s, int sync
 static void __attribute__((noreturn)) help(struct exec_spec *s, int sync, const struct child_stdio *stdio)
 {
 	struct failure f = { .exit_code = -1 };
-	char text[24];
 	umask(0);
 	/* Nothing of this process may be read by the container it enters. */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	struct clone_args args = { .flags = CLONE_PARENT | CLONE_CLEAR_SIGHAND };
-	if (M.spec.oom_score_adj.set) {
-		snprintf(text, sizeof text, "%lld", (long long)M.spec.oom_score_adj.v);
-		io_write_file_at(AT_FDCWD, "/proc/self/oom_score_adj", text, NULL);
-	}
-	if (rlimits_set(M.spec.rlimits, M.spec.n_rlimits, &f.err) < 0)
+	if (oom_score_adj_set(&f.err) < 0 || rlimits_set(M.spec.rlimits, M.spec.n_rlimits, &f.err) < 0)
 		sync_fail(sync, &f);
 	if (M.cgroup.host->version == 2) {
 		args.flags |= CLONE_INTO_CGROUP;

@@ -27,7 +27,8 @@ static bool whole_record(int fd, off_t at, off_t size, off_t *next)
 	return true;
 }
 
-static int repair(int fd, struct err *err)
+/* Answers the size of what is whole. */
+static off_t repair(int fd, struct err *err)
 {
 	struct stat st;
 	uint32_t length;
@@ -39,12 +40,12 @@ static int repair(int fd, struct err *err)
 	if (pread(fd, &length, sizeof length, st.st_size - (off_t)LOG_TRAILER) == (ssize_t)sizeof length) {
 		off_t at = st.st_size - (off_t)(LOG_HEADER + LOG_TRAILER) - (off_t)le32toh(length);
 		if (at >= 0 && whole_record(fd, at, st.st_size, &next) && next == st.st_size)
-			return 0;
+			return st.st_size;
 	}
 	off_t good = 0;
 	while (whole_record(fd, good, st.st_size, &next))
 		good = next;
-	return ftruncate(fd, good) < 0 ? err_set(err, errno, "truncate the log: %s", strerror(errno)) : 0;
+	return ftruncate(fd, good) < 0 ? err_set(err, errno, "truncate the log: %s", strerror(errno)) : good;
 }
 
 int log_open(struct log *log, int dirfd, const char *name, struct err *err)
@@ -52,7 +53,9 @@ int log_open(struct log *log, int dirfd, const char *name, struct err *err)
 	log->fd = openat(dirfd, name, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
 	if (log->fd < 0)
 		return err_set(err, errno, "open the log: %s", strerror(errno));
-	return repair(log->fd, err);
+	off_t size = repair(log->fd, err);
+	log->size = size;
+	return size < 0 ? -1 : 0;
 }
 
 #define BATCH 64
@@ -69,15 +72,21 @@ static void flush(struct batch *b)
 {
 	struct iovec *iov = b->iov;
 	int left = b->n_iov;
+	int64_t written = 0;
 	while (left > 0) {
 		ssize_t n = writev(b->log->fd, iov, left);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0) {
-			/* A full disk loses log lines, never the container. The next open cuts off what is incomplete. */
-			b->log->failed = true;
-			break;
+			/* A full disk loses log lines, never the container: what is not whole is taken back. */
+			if (ftruncate(b->log->fd, b->log->size) < 0) {
+				close(b->log->fd);
+				b->log->fd = -1;
+			}
+			b->n = b->n_iov = 0;
+			return;
 		}
+		written += n;
 		for (; left > 0 && (size_t)n >= iov->iov_len; iov++, left--)
 			n -= (ssize_t)iov->iov_len;
 		if (left > 0) {
@@ -85,6 +94,7 @@ static void flush(struct batch *b)
 			iov->iov_len -= (size_t)n;
 		}
 	}
+	b->log->size += written;
 	b->n = b->n_iov = 0;
 }
 

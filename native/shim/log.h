@@ -29,7 +29,7 @@ struct log_line { uint8_t *buf; size_t len; };
 struct log {
 	int fd; /* -1: nothing is kept */
 	struct log_line lines[3]; /* by stream; what has no newline yet */
-	bool failed; /* a write failed; told once, later output is still passed on */
+	int64_t size; /* of what is whole */
 };
 
 /* Opens for appending, after cutting off what a crash left of a last record. */

@@ -23,6 +23,7 @@
 
 struct monitor M;
 struct cg_host host_cgroups;
+const char *inherited_oom_score_adj;
 
 static int sync_parent = -1;
 
@@ -89,7 +90,7 @@ static void started(void)
 	M.started = true;
 	if (state_write(M.lock, &M.spec, getpid(), M.pid, M.started_at, &err) < 0)
 		monitor_warn(NULL, err.msg);
-	if (M.starter != NULL && !M.starter->dead) {
+	if (M.starter != NULL) {
 		M.starter->watching = true;
 		control_started(M.starter);
 	}
@@ -283,10 +284,12 @@ static void write_exit(int exit_code, bool oom, int64_t at)
 {
 	char text[128];
 	int n = snprintf(text, sizeof text, "1 %d %d %lld\n\n", exit_code, oom, (long long)at);
-	if (io_replace_file_at(M.dir, "exit", text, (size_t)n, NULL) < 0) {
-		/* No room on the disk: keep trying for as long as the monitor is not told to go; the exit must not be lost. */
-		for (int i = 0; i < 600 && io_replace_file_at(M.dir, "exit", text, (size_t)n, NULL) < 0; i++)
-			nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
+	struct err err;
+	/* A full disk may have room again soon; the exit must not be lost. */
+	for (int i = 0; i < 600 && io_replace_file_at(M.dir, "exit", text, (size_t)n, &err) < 0; i++) {
+		if (err.code != ENOSPC && err.code != EDQUOT)
+			break;
+		nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
 	}
 }
 
@@ -368,6 +371,9 @@ static void __attribute__((noreturn)) run(struct rd *r, int conn)
 		loop_once(execs_timeout());
 		execs_tick();
 		clients_sweep();
+		/* Nobody is left to attach what was announced. */
+		if (!M.released && M.starter == NULL)
+			give_up("START_FAILED", "", -1);
 		if (M.exited && !M.started)
 			sync_ready(&M.sync, EPOLLIN);
 	}

@@ -14,6 +14,8 @@
 
 /* What the spawner finds out once for all monitors. */
 extern struct cg_host host_cgroups;
+/* What containers get without a value of their own; NULL: what they inherit. The engine's own is lower where it may be. */
+extern const char *inherited_oom_score_adj;
 
 /* ---- stdio.c: the standard streams of one process, and who is attached to them ---- */
 struct client;
@@ -118,6 +120,8 @@ void monitor_warn(void *ctx, const char *text);
 void monitor_release(void);
 
 /* ---- container.c: in the container's first process ---- */
+/* Of this process, for one of the container: the spec's, or what the spawner had before it lowered its own. */
+int oom_score_adj_set(struct err *err);
 struct child_args {
 	int sync;
 	struct child_stdio stdio;

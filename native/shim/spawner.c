@@ -148,6 +148,15 @@ static void prepare_filter(void)
 		seccomp_prepare(caps);
 }
 
+/* When memory runs out, monitors go last: with one, its container and what is known of it would be lost. */
+static void lower_oom_score(void)
+{
+	static char before[24];
+	if (io_read_file_at(AT_FDCWD, "/proc/self/oom_score_adj", before, sizeof before, NULL) > 0 && atoi(before) > -900 &&
+	    io_write_file_at(AT_FDCWD, "/proc/self/oom_score_adj", "-900", NULL) == 0)
+		inherited_oom_score_adj = before;
+}
+
 static int detach(struct err *err)
 {
 	sigset_t all;
@@ -229,6 +238,7 @@ int spawner_main(int argc, char **argv)
 		fprintf(stderr, "gantry-shim: %s\n", err.msg);
 		return 1;
 	}
+	lower_oom_score();
 	read_cgroups();
 	prepare_filter();
 	if (pipe2(lifeline, O_CLOEXEC) < 0 || pipe2(notify, O_CLOEXEC | O_NONBLOCK) < 0) {

@@ -2,6 +2,8 @@
 #include "../shim/log.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "check.h"
@@ -118,6 +120,23 @@ static void torn(void)
 	close(log.fd);
 }
 
+static void full_disk(void)
+{
+	struct log log;
+	struct rlimit before, small = { .rlim_cur = 100 };
+	signal(SIGXFSZ, SIG_IGN);
+	CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
+	small.rlim_max = before.rlim_max;
+	fresh(&log);
+	say(&log, 1, "fits\n", 1);
+	CHECK(setrlimit(RLIMIT_FSIZE, &small) == 0);
+	say(&log, 1, "this does not, for it is longer than what is left of one hundred bytes, all in all and with its header\n", 2);
+	CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
+	say(&log, 1, "fits again\n", 3);
+	STR(dump(), "1 1 0 fits|3 1 0 fits again|");
+	done(&log);
+}
+
 int main(void)
 {
 	dir = temp_dir();
@@ -125,6 +144,7 @@ int main(void)
 	lines();
 	long_lines();
 	torn();
+	full_disk();
 	remove_dir(dir);
 	return 0;
 }

@@ -2,7 +2,7 @@ import { closeSync, constants, openSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { basename, dirname } from "node:path";
 import { fail, type ErrorCode, ERROR_STATUS } from "@gantry/contracts";
-import { errnoOf, GantryError } from "@gantry/kernel";
+import { errnoOf, type GantryError } from "@gantry/kernel";
 import { type Frame, FrameSplitter, Kind, MAX_FRAME, Reader } from "./wire.ts";
 
 const LONGEST_ADDRESS = 100;

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { readdir, readFile, readlink } from "node:fs/promises";
+import { readFile, readlink, stat } from "node:fs/promises";
+import type { Duplex } from "node:stream";
 import { after, before, test } from "node:test";
-import { Rig, seen } from "./test/rig.ts";
+import { alive, demultiplex, Rig, seen } from "./test/rig.ts";
 import type { ContainerSpec } from "./port.ts";
 
 let rig: Rig;
@@ -40,13 +41,12 @@ test("with a user namespace, all of them differ, and root is nobody on the host"
   const { stdout } = await output(await container.exec(rig.execSpec(["sh", "-c", "id -u; touch /made; stat -c %u /made; mount | grep -c proc; echo x > /dev/null; readlink /proc/self/ns/user"])));
   assert.match(stdout, /^0\n0\n\d+\n/);
   assert.match(stdout, new RegExp(own.user!.replace(/[[\]]/g, "\\$&")));
-  assert.ok((await readdir(`${spec.rootfs.base}/${spec.rootfs.upper}`)).includes("made"));
+  /* The layers are shown to it with its owners; on disk they are root's, as every snapshot's. */
+  const made = await stat(`${spec.rootfs.base}/${spec.rootfs.upper}/made`);
+  assert.deepEqual([made.uid, made.gid], [0, 0]);
 });
 
-async function output({ stream }: { stream: import("node:stream").Duplex }) {
-  const { demultiplex } = await import("./test/rig.ts");
-  return demultiplex(stream);
-}
+const output = ({ stream }: { stream: Duplex }) => demultiplex(stream);
 
 test("namespaces of another container are joined", async () => {
   const first = await rig.sleeper();
@@ -68,8 +68,7 @@ test("with the host's PID namespace, what is left of a container is killed with 
   const { container, attached } = await rig.runtime.start(spec, { attach: [{ stdin: false, stdout: true, stderr: true }] });
   const pid = Number((await seen(attached[0]!, "\n")).slice(8));
   await container.exited;
-  /* Gone, or dead and not yet waited for by the host's init. */
-  assert.match(await readFile(`/proc/${pid}/status`, "utf8").catch(() => "State:\tgone"), /^State:\s*(Z|gone)/m);
+  assert.ok(!alive(pid));
 });
 
 test("capabilities and seccomp are Docker's", async () => {
@@ -151,7 +150,7 @@ test("lo is up, and the name server's sockets are handed out", async () => {
   udp.bind({ fd: sockets.udp });
   const asked = new Promise<Buffer>((resolve) => udp.once("message", (message, from) => { udp.send(message, from.port, from.address); resolve(message); }));
   const exec = await container.exec(rig.execSpec(["nslookup", "some.name", "127.0.0.11"]));
-  assert.match((await asked).toString("latin1"), /some\x04name/);
+  assert.match((await asked).toString("latin1"), /some.name/);
   await exec.kill(9).catch(() => {});
   udp.close();
   (await import("node:fs")).closeSync(sockets.tcp);

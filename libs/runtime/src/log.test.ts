@@ -27,14 +27,14 @@ test("lines of both streams, what has no newline at its end, and lines that are 
 });
 
 test("tail, since and until", async () => {
-  const { spec } = await rig.run(["sh", "-c", "seq 1 30000"]);
-  assert.deepEqual(await lines(spec.dir, { tail: 3 }), ["29998", "29999", "30000"]);
+  const { spec } = await rig.run(["sh", "-c", "seq 1 15000"]);
+  assert.deepEqual(await lines(spec.dir, { tail: 3 }), ["14998", "14999", "15000"]);
   assert.deepEqual(await lines(spec.dir, { tail: 0 }), []);
-  assert.equal((await lines(spec.dir, { tail: 20_000 })).length, 20_000);
-  assert.equal((await lines(spec.dir, { tail: 1_000_000 })).length, 30_000);
+  assert.equal((await lines(spec.dir, { tail: 12_000 })).length, 12_000);
+  assert.equal((await lines(spec.dir, { tail: 1_000_000 })).length, 15_000);
   const times: bigint[] = [];
   for await (const { time } of readLog(spec.dir)) times.push(time);
-  const middle = times[15_000]!;
+  const middle = times[7_000]!;
   assert.equal((await lines(spec.dir, { since: middle })).length, times.filter((t) => t >= middle).length);
   assert.equal((await lines(spec.dir, { until: middle })).length, times.filter((t) => t <= middle).length);
 });

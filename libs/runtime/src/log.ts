@@ -101,8 +101,9 @@ async function containerEnd(dir: string, signal: AbortSignal | undefined): Promi
         throw e;
       }
     } catch (e) {
-      if (!isGantryError(e, "NOT_RUNNING")) throw e;
-      const starting = e.message.includes("not started");
+      /* UNAVAILABLE: it is about to start. */
+      const starting = isGantryError(e, "UNAVAILABLE");
+      if (!starting && !isGantryError(e, "NOT_RUNNING")) throw e;
       if (!starting || tries > 500 || signal?.aborted) return { ended: Promise.resolve(), close() {} };
       await systemClock.sleep(20);
     }

@@ -60,7 +60,8 @@ export interface NativeTreeReader { readonly [tree]: "reader" }
 export interface NativeNet {
   /** Each is one or a few netlink messages; EEXIST of a matching link or address is no error. */
   bridgeCreateSync(name: string, mac: string, mtu: number, addresses: string[]): void;
-  linkDeleteSync(name: string): void;
+  /** No error when it is not there. */
+  linkDelete(name: string): Promise<void>;
   linkExistsSync(name: string): boolean;
   /** A veth between a bridge and a running container's namespace (`docker network connect`). */
   vethCreateSync(options: { bridge: string; hostName: string; name: string; mac: string; addresses: string[]; gateway: string | null; gateway6: string | null; mtu: number; netnsPid: number }): void;

@@ -101,6 +101,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
       try {
         return await reconnect(dir);
       } catch (e) {
+        if (isGantryError(e, "UNAVAILABLE") && Date.now() < deadline) continue; /* it is about to start */
         if (!isGantryError(e, "NOT_RUNNING")) throw e;
       }
       if (!await hasMonitorFile(dir)) return readExit(dir);

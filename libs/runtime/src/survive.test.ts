@@ -8,6 +8,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
 import { cgroupLayout, endSpawner, readLog, startRuntime } from "./index.ts";
+import { connectUnix } from "./connection.ts";
+import { encodeStart } from "./spec-wire.ts";
+import { FrameSplitter, Kind } from "./wire.ts";
 import { alive, eventually, parentOf, Rig } from "./test/rig.ts";
 
 const run = promisify(execFile);
@@ -96,6 +99,37 @@ test("a monitor that is killed takes its container with it, and that is told", a
   assert.equal(found.exitCode, 137);
   const { mounts } = cgroupLayout();
   for (const mount of Object.values(mounts)) assert.ok(!existsSync(join(mount, second.spec.cgroup.path)), mount);
+});
+
+test("a client that goes before its streams are attached takes the start with it", async () => {
+  await using rig = await Rig.make();
+  const spec = await rig.spec(["true"]);
+  const socket = await connectUnix(rig.socket);
+  socket.write(encodeStart(spec, 1));
+  const [frame] = new FrameSplitter().push((await once(socket, "data"))[0] as Buffer);
+  assert.equal(frame?.kind, Kind.listening);
+  socket.destroy();
+  await eventually(() => assert.ok(!existsSync(join(spec.dir, "shim.sock"))));
+  assert.equal(await rig.runtime.find(spec.dir), null);
+  assert.equal((await (await rig.runtime.start(spec)).container.exited).exitCode, 0);
+});
+
+test("nonsense on the sockets hurts nobody", async () => {
+  await using rig = await Rig.make();
+  const { container, spec } = await rig.sleeper();
+  for (const path of [rig.socket, join(spec.dir, "shim.sock")]) {
+    for (const bytes of [[0, 0, 0, 0], [255, 255, 255, 255, 1], [1, 0, 0, 0, 99], [3, 0, 0, 0, 1, 1, 1], [9, 0, 0, 0, 0x17, 1, 2, 3, 4, 5, 6, 7, 8], [2, 0, 0]]) {
+      const socket = await connectUnix(path);
+      socket.on("error", () => {});
+      socket.end(Buffer.from(bytes));
+      socket.resume();
+      if (bytes.length > 3) await new Promise<void>((resolve) => { socket.once("close", () => resolve()); });
+      else socket.destroy();
+    }
+  }
+  assert.deepEqual(await container.pids(), [container.pid]);
+  await container.kill(9);
+  await container.exited;
 });
 
 test("nothing is found where nothing was started", async () => {
