@@ -142,17 +142,41 @@ static napi_value bridge_create(napi_env env, napi_callback_info info)
 	return value_undefined(env);
 }
 
+/* The kernel takes tens of milliseconds to be sure that nobody looks at a link any more: not on the main thread. */
+struct delete_job {
+	struct job job;
+	char name[TEXT_MAX];
+};
+
+static int delete_run(struct job *job)
+{
+	struct delete_job *d = (struct delete_job *)job;
+	struct err err = { 0 };
+	cleanup_fd int nl = nl_open(&err);
+	if (nl < 0 || nl_link_delete(nl, d->name, &err) < 0)
+		return sys_error_set(&job->error, err.code, "netlink", d->name);
+	return 0;
+}
+
+static void delete_clean(napi_env env, struct job *job)
+{
+	(void)env;
+	free(job);
+}
+
 static napi_value link_delete(napi_env env, napi_callback_info info)
 {
-	struct err err = { 0 };
 	napi_value a[1];
-	char name[TEXT_MAX];
-	if (!args_get(env, info, 1, a) || !arg_str(env, a[0], name, sizeof name))
+	struct delete_job *d = calloc(1, sizeof *d);
+	if (d == NULL)
+		return error_throw(env, ENOMEM, "linkDelete", NULL);
+	if (!args_get(env, info, 1, a) || !arg_str(env, a[0], d->name, sizeof d->name)) {
+		free(d);
 		return NULL;
-	cleanup_fd int nl = nl_open(&err);
-	if (nl < 0 || nl_link_delete(nl, name, &err) < 0)
-		return throw_err(env, &err, "netlink");
-	return value_undefined(env);
+	}
+	d->job.run = delete_run;
+	d->job.clean = delete_clean;
+	return job_start(env, &d->job, "gantry:linkDelete");
 }
 
 static napi_value link_exists(napi_env env, napi_callback_info info)
@@ -307,7 +331,7 @@ static napi_value forget_udp(napi_env env, napi_callback_info info)
 napi_value init_net(napi_env env, napi_value exports)
 {
 	static const struct fn functions[] = {
-		{ "bridgeCreateSync", bridge_create }, { "linkDeleteSync", link_delete }, { "linkExistsSync", link_exists },
+		{ "bridgeCreateSync", bridge_create }, { "linkDelete", link_delete }, { "linkExistsSync", link_exists },
 		{ "vethCreateSync", veth_create },     { "forgetUdpFlowsSync", forget_udp },   { "nft", net_nft },
 	};
 	return export_fns(env, exports, functions, sizeof functions / sizeof *functions);

@@ -74,7 +74,7 @@ class LinuxHostNetwork implements HostNetwork {
       const stale = (await this.#ownBridges()).filter((bridge) => !known.some((n) => n.bridge === bridge));
       const { rules, problems: lost } = await this.#published.restore(state.published);
       await this.#firewall.replace(known, rules);
-      for (const bridge of stale) this.#native.linkDeleteSync(bridge);
+      await Promise.all(stale.map((bridge) => this.#native.linkDelete(bridge)));
       await this.#foreign.open();
       return [...problems, ...lost];
     });
@@ -99,7 +99,7 @@ class LinuxHostNetwork implements HostNetwork {
         if (before === null) {
           this.#endpoints.removeNetwork(config.id);
           this.#zone.removeNetwork(config.id);
-          this.#native.linkDeleteSync(config.bridge);
+          await this.#native.linkDelete(config.bridge);
         }
         throw e;
       }
@@ -113,10 +113,16 @@ class LinuxHostNetwork implements HostNetwork {
       if (this.#endpoints.inUse(networkId) > 0) {
         throw fail("CONFLICT", `error while removing network: network ${config.name} id ${networkId} has active endpoints`);
       }
-      this.#native.linkDeleteSync(config.bridge);
+      // Forgotten first, so that no address is given on it meanwhile.
       this.#endpoints.removeNetwork(networkId);
       this.#zone.removeNetwork(networkId);
-      await this.#firewall.removeNetwork(networkId);
+      try {
+        await this.#native.linkDelete(config.bridge);
+        await this.#firewall.removeNetwork(networkId);
+      } catch (e) {
+        this.#remember(config);
+        throw e;
+      }
     });
   }
 
@@ -150,7 +156,7 @@ class LinuxHostNetwork implements HostNetwork {
   }
 
   async disconnect(containerId: string, networkId: string): Promise<void> {
-    this.#native.linkDeleteSync(vethName(this.#instance, containerId, networkId));
+    await this.#native.linkDelete(vethName(this.#instance, containerId, networkId));
   }
 
   publish(request: PublishRequest): Promise<PortBinding[]> {
@@ -181,7 +187,7 @@ class LinuxHostNetwork implements HostNetwork {
       // Pairs first: a container that still runs keeps its end of them, not the bridge.
       const links = this.#ownLinks();
       const pairs = links.filter((name) => name.startsWith(vethPrefix(this.#instance)));
-      for (const name of new Set([...pairs, ...links, ...bridges])) this.#native.linkDeleteSync(name);
+      for (const name of new Set([...pairs, ...links, ...bridges])) await this.#native.linkDelete(name);
       for (const network of this.#endpoints.configs()) this.#endpoints.removeNetwork(network.id);
       await this.#foreign.close();
       await this.#firewall.destroy();
