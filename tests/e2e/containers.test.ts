@@ -23,7 +23,7 @@ test("output, errors and exit codes are docker's", async () => {
   const denied = await engine.docker(["run", "--rm", "busybox", "/etc/passwd"]);
   assert.equal(denied.code, 126);
   assert.match(denied.stderr, /permission denied/);
-  assert.equal((await engine.docker(["run", "--rm", "busybox", "sh", "-c", "kill -9 $$"])).code, 137);
+  assert.equal((await engine.docker(["run", "--rm", "busybox", "sh", "-c", "sh -c 'kill -9 $$'; exit $?"])).code, 137);
   const image = await engine.docker(["run", "--rm", "localhost:1/no/such:image"]);
   assert.equal(image.code, 125);
   assert.match(image.stderr, /^Unable to find image 'localhost:1\/no\/such:image' locally/);
@@ -38,7 +38,7 @@ test("stdin, environment, directory, user and entrypoint", async () => {
 
 test("every namespace of a container with a user namespace is its own", async () => {
   const kinds = ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"];
-  const inside = await engine.ok(["run", "--rm", "--userns", "private", "busybox", "sh", "-c", `for n in ${kinds.join(" ")}; do readlink /proc/self/ns/$n; done`]);
+  const inside = await engine.ok(["run", "--rm", "--security-opt", "userns=private", "busybox", "sh", "-c", `for n in ${kinds.join(" ")}; do readlink /proc/self/ns/$n; done`]);
   const host = kinds.map((kind) => readlinkSync(`/proc/self/ns/${kind}`));
   const own = inside.split("\n");
   assert.deepEqual(own.map((link) => link.replace(/:.*/, "")), kinds);
