@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { blobStat, imageHistory, imageInspect, imageList, imagePrune, imagePut, imageRemove, imageResolve, imageStoreInfo, imageTag } from "@gantry/contracts";
 import { shortId } from "@gantry/kernel";
 import { chainIds, imageConfigText } from "@gantry/oci";
+import { sharedPostgres, uniqueName } from "@gantry/testkit";
 import { request } from "undici";
 import { putBlob, startStore, type TestStore } from "./testing/harness.ts";
 import { buildStep, tarOf } from "./testing/images.ts";
@@ -177,4 +178,21 @@ test("blobs over HTTP: ranges, digests, bounds", async () => {
   const foreign = await request(`${store.url}/v1/blobs/${digest}`, { headers: { host: "evil.example" } });
   assert.equal(foreign.statusCode, 403);
   await foreign.body.dump();
+});
+
+test("PostgreSQL keeps the same", async () => {
+  await using postgres = await sharedPostgres();
+  await using store = await startStore({ database: { url: postgres.url, service: uniqueName("image-store") } });
+  const base = await buildStep(store, { files: { a: "1" }, by: "ADD", tags: ["base", "base:2"], labels: { x: "ä\u0001" } });
+  const top = await buildStep(store, { parent: base, files: { b: "2" }, by: "COPY", tags: ["top"] });
+  const manifest = await request(`${store.url}/v2/top/manifests/latest`);
+  const text = await manifest.body.text();
+  await remove(store, "base:2");
+  const before = await store.bus.call(imageList, { all: true, filters: {}, digests: false });
+  await store.restart();
+  assert.deepEqual(await store.bus.call(imageList, { all: true, filters: {}, digests: false }), before);
+  assert.deepEqual(before.images.flatMap((row) => row["RepoTags"]).sort(), ["base:latest", "top:latest"]);
+  assert.equal(await (await request(`${store.url}/v2/top/manifests/latest`)).body.text(), text);
+  assert.deepEqual((await remove(store, "top")).rows.map((row) => row.Untagged ?? row.Deleted), ["top:latest", top.id, chainIds(top.layers.map((layer) => layer.diffId))[1]]);
+  await store.seen("delete");
 });

@@ -29,8 +29,8 @@ export interface TestStore extends AsyncDisposable {
   restart(): Promise<void>;
 }
 
-/** The whole service over real parts: SQLite and blobs in a temporary directory, a local bus, loopback HTTP. */
-export async function startStore(options: { config?: Partial<Config>; clock?: Clock; dir?: string } = {}): Promise<TestStore> {
+/** The whole service over real parts: SQLite (or `database`) and blobs in a temporary directory, a local bus, loopback HTTP. */
+export async function startStore(options: { config?: Partial<Config>; clock?: Clock; dir?: string; database?: { url: string; service: string } } = {}): Promise<TestStore> {
   const dir = options.dir ?? await mkdtemp(join(tmpdir(), "gantry-image-store-"));
   const clock = options.clock ?? systemClock;
   const outer = new AsyncDisposableStack();
@@ -43,7 +43,7 @@ export async function startStore(options: { config?: Partial<Config>; clock?: Cl
   let port = "0";
   const run = async (): Promise<{ scope: AsyncDisposableStack; address: string }> => {
     const scope = new AsyncDisposableStack();
-    const database = scope.use(await openDatabase<Tables>(`sqlite:${join(dir, "db")}`, { service: "image-store", migrations }));
+    const database = scope.use(await openDatabase<Tables>(options.database?.url ?? `sqlite:${join(dir, "db")}`, { service: options.database?.service ?? "image-store", migrations }));
     const cache = scope.use(await openDigestCache("memory:"));
     const config = { ...Default(Config, {}) as Config, listen: [`127.0.0.1:${port}`], ...options.config };
     const { addresses } = await start(config, { bus, clock, logger: silentLogger, database, cache, content }, scope);
