@@ -252,7 +252,9 @@ static int launch(struct err *err)
 		return -1;
 	M.io.stdin_once = M.spec.stdin_once;
 	M.io.log = M.spec.log ? &M.log : NULL;
-	if (cg_create(&M.cgroup, &host_cgroups, &M.spec.cgroup, err) < 0 || namespaces(&flags, &args, &pid_ns, err) < 0)
+	/* Limits before the process: between denying all devices and allowing some, it could open none. */
+	if (cg_create(&M.cgroup, &host_cgroups, &M.spec.cgroup, err) < 0 ||
+	    cg_apply(&M.cgroup, &M.spec.cgroup, true, monitor_warn, NULL, err) < 0 || namespaces(&flags, &args, &pid_ns, err) < 0)
 		return -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_set(err, errno, "socketpair: %s", strerror(errno));
@@ -274,8 +276,6 @@ static int launch(struct err *err)
 	sync_parent = pair[0];
 	M.sync = (struct source){ .fd = pair[0], .ready = sync_ready };
 	if (strcmp(M.spec.namespaces.user, "new") == 0 && userns_prepare(&M.spec, M.pid, sync_parent, err) < 0)
-		return -1;
-	if (cg_apply(&M.cgroup, &M.spec.cgroup, true, monitor_warn, NULL, err) < 0)
 		return -1;
 	return network_join(&M.spec, M.pid, M.dns, err);
 }
