@@ -35,6 +35,8 @@ export interface Builder {
 export interface BuildRequest {
   readonly id: string;
   readonly spec: BuildSpec;
+  /** When it was begun before, in milliseconds since the epoch; null: it begins now. */
+  readonly resumes: number | null;
   readonly signal: AbortSignal;
   readonly tell: (...messages: readonly BuildMessage[]) => void;
   /** Waits where the log is far behind. */
@@ -82,7 +84,7 @@ async function runStages(
   const bases = new Map<string, Promise<StageImage>>();
   const running = new Map<number, Promise<StageImage>>();
   const job: BuildJobParts = {
-    spec, plan, context, signal, spoolDir, labels,
+    spec, plan, context, signal, spoolDir, labels, resumes: request.resumes,
     images: builder.images,
     cache: builder.cache,
     cacheFrom: cacheFrom.length === 0 ? null : new CacheFrom(builder.images, cacheFrom),

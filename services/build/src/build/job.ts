@@ -25,6 +25,8 @@ export interface BuildJobParts {
   readonly spoolDir: string;
   /** At most so many steps of the build at once. */
   readonly slots: Slots;
+  /** When the build was begun by a worker that did not end it: steps since then are its own, also without a cache. null: it begins now. */
+  readonly resumes: number | null;
   /** N of `Step 1/N`. */
   readonly totalSteps: number;
   /** Labels of the build, as instructions at the end of the target. */

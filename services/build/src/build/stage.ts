@@ -178,8 +178,9 @@ export class StageBuild {
 
   /** Looks whether the step's image is in the cache, and takes it. */
   async fromCache(step: Step): Promise<boolean> {
-    if (this.#busted || this.job.spec.noCache) return false;
-    const hit = await this.job.cache.find(this.image, step) ?? await this.job.cacheFrom?.find(this.image, step) ?? null;
+    const { spec, cache, cacheFrom, resumes } = this.job;
+    if (this.#busted || (spec.noCache && resumes === null)) return false;
+    const hit = await cache.find(this.image, step, spec.noCache ? resumes : null) ?? (spec.noCache ? null : await cacheFrom?.find(this.image, step) ?? null);
     if (hit === null) return false;
     this.tell(cacheLine);
     this.#image = hit;

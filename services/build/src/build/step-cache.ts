@@ -29,11 +29,14 @@ export class StepCache {
     this.#options = options;
   }
 
-  async find(image: StageImage, step: Step): Promise<StageImage | null> {
+  /** `since`: only what was made at that time or later (milliseconds since the epoch). */
+  async find(image: StageImage, step: Step, since: number | null): Promise<StageImage | null> {
     const { cache, images } = this.#options;
     const key = cacheKey(image, step);
     const seen = new Set<string>();
-    for (const look of [() => cache.get(SPACE, key), () => this.#stored(key)]) {
+    const looks = [() => this.#stored(key, since)];
+    if (since === null) looks.unshift(() => cache.get(SPACE, key));
+    for (const look of looks) {
       const id = await look();
       if (id === null || seen.has(id) || !/^sha256:[0-9a-f]{64}$/.test(id)) continue;
       seen.add(id);
@@ -45,10 +48,10 @@ export class StepCache {
     return null;
   }
 
-  async #stored(key: string): Promise<string | null> {
+  async #stored(key: string, since: number | null): Promise<string | null> {
     const { clock, database } = this.#options;
-    const row = await database.query.selectFrom("build_cache").select(["image_id", "used_at"]).where("key", "=", key).executeTakeFirst();
-    if (row === undefined) return null;
+    const row = await database.query.selectFrom("build_cache").select(["image_id", "made_at", "used_at"]).where("key", "=", key).executeTakeFirst();
+    if (row === undefined || (since !== null && Number(row.made_at) < since)) return null;
     if (Number(row.used_at) < clock.now() - DAY_MS) await database.query.updateTable("build_cache").set({ used_at: clock.now() }).where("key", "=", key).execute();
     return row.image_id;
   }
@@ -63,7 +66,7 @@ export class StepCache {
   async record(image: StageImage, step: Step, result: string): Promise<void> {
     const { cache, clock, database } = this.#options;
     const key = cacheKey(image, step);
-    const row = { image_id: result, used_at: clock.now() };
+    const row = { image_id: result, made_at: clock.now(), used_at: clock.now() };
     await database.query.insertInto("build_cache").values({ key, ...row }).onConflict((c) => c.column("key").doUpdateSet(row)).execute();
     await cache.set(SPACE, key, result, TTL_SECONDS);
   }

@@ -26,7 +26,7 @@ export interface BuildDatabase {
   };
   build_log: { job_id: string; seq: number; message: string };
   /** Step key → image that the step made. */
-  build_cache: { key: string; image_id: string; used_at: number };
+  build_cache: { key: string; image_id: string; made_at: number; used_at: number };
   /** What was copied from another image, by chain ID and path → content digest. */
   build_source: { key: string; digest: string; used_at: number };
 }
@@ -75,6 +75,11 @@ export const migrations: Readonly<Record<string, Migration>> = {
         .addColumn("digest", "text", (c) => c.notNull())
         .addColumn("used_at", "bigint", (c) => c.notNull())
         .execute();
+    },
+  },
+  "003-made-at": {
+    async up(db) {
+      await db.schema.alterTable("build_cache").addColumn("made_at", "bigint", (c) => c.notNull().defaultTo(0)).execute();
     },
   },
 };

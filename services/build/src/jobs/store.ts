@@ -13,6 +13,8 @@ export interface Claim {
   readonly id: string;
   readonly epoch: number;
   readonly attempt: number;
+  /** When the job was begun first, in milliseconds since the epoch; null: now. */
+  readonly begunAt: number | null;
   readonly spec: BuildSpec;
 }
 
@@ -90,7 +92,7 @@ export class JobStore {
         state: "running", worker, epoch, attempts: row.attempts + 1, lease_until: this.#clock.now() + this.#leaseMs,
         started_at: row.started_at ?? rfc3339Nano(this.#clock.nowNano()),
       }).where("id", "=", id).execute();
-      return { id, epoch, attempt: row.attempts + 1, spec: fromJson<BuildSpec>(row.spec) };
+      return { id, epoch, attempt: row.attempts + 1, begunAt: row.started_at === null ? null : Date.parse(row.started_at), spec: fromJson<BuildSpec>(row.spec) };
     });
   }
 

@@ -127,7 +127,7 @@ export class Worker implements AsyncDisposable {
     logger.info({ build: claim.id, attempt: claim.attempt }, "build begins");
     try {
       const imageId = await tracer.startActiveSpan("build", { attributes: { "gantry.build.id": claim.id } }, (span) => runBuild(builder, {
-        id: claim.id, spec: claim.spec, signal: stop.signal, tell, ready: () => log.ready(), onStep: (step, total) => log.step(step, total),
+        id: claim.id, spec: claim.spec, resumes: claim.begunAt, signal: stop.signal, tell, ready: () => log.ready(), onStep: (step, total) => log.step(step, total),
       }).finally(() => span.end()));
       if (quiet) log.write(quietLine(imageId));
       await log.flush();
