@@ -142,7 +142,7 @@ export interface RunningContainer {
   pids(): Promise<number[]>;
   /** New limits for `docker update`. */
   update(cgroup: Cgroup): Promise<void>;
-  /** The sockets bound at 127.0.0.11:53 inside, as file descriptors of this process; null without `dns`. The caller owns them. */
+  /** The sockets bound at 127.0.0.11:53 inside, as file descriptors of this process; null without `dns` and when it has ended. The caller owns them. */
   dnsSockets(): Promise<{ udp: number; tcp: number } | null>;
 }
 
