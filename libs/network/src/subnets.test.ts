@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { contains, formatCidr, formatIp, overlaps, parseCidr, parseIp, type Cidr } from "./ip.ts";
-import { defaultGateway, pickSubnet, subnetsOverlap } from "./subnets.ts";
+import { defaultGateway, pickSubnet, subnetsOverlap, ulaPool } from "./subnets.ts";
 
 const cidr = fc.tuple(fc.bigInt({ min: 0n, max: 2n ** 32n - 1n }), fc.integer({ min: 0, max: 32 })).map(([value, prefix]): Cidr => {
   const host = (1n << BigInt(32 - prefix)) - 1n;
@@ -55,6 +55,15 @@ describe("pickSubnet", () => {
       if (free.length === 0) assert.throws(() => pickSubnet(used));
       else assert.equal(pickSubnet(used), free[0]);
     }));
+  });
+  it("gives IPv6 subnets of a unique local prefix", () => {
+    const pool = ulaPool("a network");
+    assert.match(pool.base, /^fd[0-9a-f]{2}:[0-9a-f]{4}:[0-9a-f]{4}::\/48$/);
+    assert.deepEqual(pool, ulaPool("a network"));
+    const first = pickSubnet([], [pool]);
+    assert.match(first, /::\/64$/);
+    assert.equal(subnetsOverlap(first, pickSubnet([first], [pool])), false);
+    assert.ok(subnetsOverlap(pool.base, pickSubnet([first], [pool])));
   });
   it("gives the first address to the gateway", () => assert.equal(defaultGateway("192.168.16.0/20"), "192.168.16.1"));
 });

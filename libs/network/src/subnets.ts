@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { fail } from "@gantry/contracts";
 import { formatCidr, formatIp, overlaps, parseCidr, type Cidr } from "./ip.ts";
 
@@ -44,6 +45,12 @@ export function pickSubnet(used: readonly string[], pools: readonly AddressPool[
     }
   }
   throw fail("INVALID", "all predefined address pools have been fully subnetted");
+}
+
+/** A pool of IPv6 /64 subnets: a unique local prefix (RFC 4193) whose 40 random bits come from `seed`, such as a network's ID. */
+export function ulaPool(seed: string): AddressPool {
+  const id = createHash("sha256").update(seed).digest("hex");
+  return { base: `fd${id.slice(0, 2)}:${id.slice(2, 6)}:${id.slice(6, 10)}::/48`, size: 64 };
 }
 
 /** The gateway Docker gives a subnet: its first address. */

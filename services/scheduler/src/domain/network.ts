@@ -1,5 +1,5 @@
 import { fail, type EndpointSettings, type IpamPool, type NetworkResource } from "@gantry/contracts";
-import { defaultGateway, pickSubnet, subnetsOverlap } from "@gantry/network";
+import { defaultGateway, pickSubnet, subnetsOverlap, ulaPool } from "@gantry/network";
 import { isIPv4, isIPv6 } from "./ip.ts";
 import { contains } from "./endpoints.ts";
 import { checkFilters, matchesLabels, matchesPattern, type Filters } from "./filters.ts";
@@ -47,6 +47,10 @@ export function networkFromBody(body: Json, identity: { id: string; created: str
   if (!pools.some((pool) => isIPv4(pool.Subnet.split("/")[0]!))) {
     const subnet = pickSubnet(used);
     pools.unshift({ Subnet: subnet, Gateway: defaultGateway(subnet) });
+  }
+  if (boolean(body, "EnableIPv6") && !pools.some((pool) => isIPv6(pool.Subnet.split("/")[0]!))) {
+    const subnet = pickSubnet(used, [ulaPool(identity.id)]);
+    pools.push({ Subnet: subnet, Gateway: defaultGateway(subnet) });
   }
   for (const pool of pools) {
     if (used.some((other) => subnetsOverlap(other, pool.Subnet))) throw fail("FORBIDDEN", "invalid pool request: Pool overlaps with other one on this address space");
