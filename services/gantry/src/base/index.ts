@@ -24,7 +24,7 @@ export async function baseImage(base: BaseName, cacheDir: string, name?: string)
     if (!(await stat(path).then((s) => s.size > 0, () => false))) await make(path);
     return path;
   };
-  const debian = () => layer("debian.tar", (path) => debianLayer(path, NODE_LIBRARIES));
+  const debian = () => layer(`debian-with-${NODE_LIBRARIES.join("-")}.tar`, (path) => debianLayer(path, NODE_LIBRARIES));
   const built = async (): Promise<Parameters<typeof imageArchive>[0]> => {
     switch (base) {
       case "busybox":

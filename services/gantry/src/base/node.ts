@@ -5,7 +5,7 @@ import { extract, pack } from "tar-stream";
 import type { Entry } from "../tar.ts";
 
 /** Packages that the node binary is linked against, beyond Debian's minimum. */
-export const NODE_LIBRARIES = ["libstdc++6", "libgcc-s1"];
+export const NODE_LIBRARIES = ["libatomic1", "libgcc-s1", "libstdc++6"];
 
 const USER = "node:x:1000:1000::/home/node:/bin/bash\n";
 const GROUP = "node:x:1000:\n";

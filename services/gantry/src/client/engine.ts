@@ -1,5 +1,6 @@
 import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
 import type { Duplex, Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { fail } from "@gantry/contracts";
 
 export type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
@@ -55,7 +56,7 @@ export function connectEngine(host: string): Engine {
       request.on("response", resolve);
       request.on("error", (e) => reject(fail("UNAVAILABLE", `Cannot connect to Gantry at ${host}. Is it running? (npm start)`, { cause: e })));
     });
-    if (options.stream !== undefined) void feed(request, options.stream);
+    if (options.stream !== undefined) pipeline(options.stream, request).catch((e: unknown) => request.destroy(e instanceof Error ? e : new Error(String(e))));
     else request.end(json ?? undefined);
     return checked(await response);
   };
@@ -99,17 +100,6 @@ function queryText(query: Query | undefined): string {
   }
   const text = params.toString();
   return text === "" ? "" : `?${text}`;
-}
-
-async function feed(request: NodeJS.WritableStream & { destroy(e?: Error): unknown }, stream: AsyncIterable<Uint8Array>): Promise<void> {
-  try {
-    for await (const chunk of stream) {
-      if (!request.write(chunk)) await new Promise<void>((resolve) => { request.once("drain", resolve); request.once("close", resolve); });
-    }
-    request.end();
-  } catch (e) {
-    request.destroy(e instanceof Error ? e : new Error(String(e)));
-  }
 }
 
 async function checked(response: IncomingMessage): Promise<IncomingMessage> {
