@@ -13,6 +13,11 @@ export const networkConnect = command("scheduler.network.connect.v1", T.Object({
 export const networkDisconnect = command("scheduler.network.disconnect.v1", T.Object({ ref: Ref, container: Ref, force: T.Boolean() }), Empty);
 
 /** The network record a node needs: Docker's Network resource with IPAM settled, and `Bridge`, the host's bridge name. */
+/**
+ * Makes the bridge. With `unused`, CONFLICT when the host itself uses an overlapping subnet, `details.subnets` naming those it uses:
+ * for subnets that the scheduler picked.
+ */
+export const nodeNetworkCreate = command("node.network.create.v1", T.Object({ network: Opaque, unused: T.Boolean() }), Empty);
 export const nodeNetworkRemove = command("node.network.remove.v1", T.Object({ networkId: Id }), Empty);
 export const nodeNetworkConnect = command("node.network.connect.v1",
   T.Object({ containerId: Id, epoch: T.Integer(), network: Opaque, endpoint: Opaque }), T.Object({ endpoint: Opaque }));

@@ -17,7 +17,10 @@ export const NodeDescription = T.Object({
 export type NodeDescription = Static<typeof NodeDescription>;
 
 /** Sent at start and after a reconnect. The reply's epoch is the lowest that the node may obey. */
-export const nodeRegister = command("scheduler.node.register.v1", NodeDescription, T.Object({ epoch: T.Integer(), heartbeatMs: T.Integer() }));
+export const nodeRegister = command("scheduler.node.register.v1", NodeDescription, 
+  T.Object({ epoch: T.Integer(), heartbeatMs: T.Integer(),
+    /** Network records (docker.ts NetworkResource) whose bridges the node keeps ready. */
+    networks: T.Array(Opaque) }));
 export const nodeHeartbeat = event("node.heartbeat.v1", T.Object({ nodeId: T.String(), running: T.Integer(), memoryUsedBytes: T.Integer() }));
 /** Asked by a scheduler that may have lost track: every container the node has, with the number of its last report. */
 export const nodeResync = command("node.resync.v1", T.Object({ epoch: T.Integer() }),

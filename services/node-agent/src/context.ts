@@ -28,6 +28,8 @@ export interface Agent {
   readonly native: NativeFs;
   readonly runtime: Runtime;
   readonly network: HostNetwork;
+  /** See networking.ts. */
+  readonly ensured: Map<string, string>;
   readonly store: ContainerStore;
   readonly volumes: Volumes;
   readonly execs: Execs;

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import type { Agent } from "./context.ts";
 import { readSecurityOptions } from "./spec/security.ts";
 import { capabilitiesOf } from "./spec/capabilities.ts";
+import { wantsUserNamespace } from "./spec/user-namespace.ts";
 import { ensureImageLayers } from "./layers.ts";
 import type { Entry, StoredSpec, StoredState } from "./model.ts";
 import { mountRows, mountSources } from "./mount-sources.ts";
@@ -27,6 +28,7 @@ export async function createContainer(agent: Agent, body: BodyOf<typeof nodeCont
   // Refused before anything is made.
   readSecurityOptions(spec.hostConfig.SecurityOpt ?? [], spec.hostConfig.Privileged);
   capabilitiesOf(spec.hostConfig, agent.heldCapabilities);
+  wantsUserNamespace(spec.hostConfig);
   for (const point of spec.mounts) {
     if (Object.keys(point.VolumeOptions).length > 0) throw fail("NOT_IMPLEMENTED", "options of the local volume driver are not there yet");
   }
@@ -40,7 +42,7 @@ export async function createContainer(agent: Agent, body: BodyOf<typeof nodeCont
     const dir = agent.store.dir(body.id);
     const paths = { ResolvConfPath: "resolv.conf", HostnamePath: "hostname", HostsPath: "hosts", LogPath: "log" };
     const stored: StoredState = {
-      name: body.name, seq: 0, epoch: body.epoch, networks, bindings: [], startedBefore: false, stoppedByUser: false, lastDelay: 0,
+      name: body.name, seq: 0, epoch: body.epoch, networks, bindings: [], startedBefore: false, stoppedByUser: false, lastDelay: 0, userSlot: null,
       state: {
         status: "created", pid: 0, exitCode: 0, error: "", oomKilled: false, startedAt: ZERO_TIME, finishedAt: ZERO_TIME, restartCount: 0,
         networks: Object.fromEntries(networks.map((attachment) => [attachment.network.Name, idleSettings(attachment)])), ports: {},
@@ -49,7 +51,7 @@ export async function createContainer(agent: Agent, body: BodyOf<typeof nodeCont
         health: hasHealthcheck(spec.config) ? { Status: "starting", FailingStreak: 0, Log: [] } : null,
       },
     };
-    const entry: Entry = { id: body.id, dir, spec, stored, running: null, ended: Promise.resolve(), waiters: new Set(), restart: null, health: null, removing: false };
+    const entry: Entry = { id: body.id, dir, spec, stored, running: null, ended: Promise.resolve(), waiters: new Set(), restart: null, health: null, removing: false, starting: false };
     change(agent, entry, {});
     await agent.store.create(spec, stored);
     agent.entries.set(body.id, entry);

@@ -3,6 +3,7 @@ import { arch, cpus, hostname, release, totalmem } from "node:os";
 import type { NodeDescription } from "@gantry/contracts";
 import type { HostNetwork } from "@gantry/network";
 import { cgroupLayout } from "@gantry/runtime";
+import { foreignSubnets } from "./networking.ts";
 
 const MACHINES: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64", ia32: "i386", arm: "armv7l" };
 
@@ -12,14 +13,13 @@ export async function describeNode(options: { nodeId: string; address: string; l
     const match = /^([A-Z_]+)="?(.*?)"?$/.exec(line);
     return match ? [[match[1]!, match[2]!]] : [];
   })) as Record<string, string | undefined>;
-  const own = new Set(options.network.networks().flatMap((network) => [network.subnet, ...(network.ipv6 ? [network.ipv6.subnet] : [])]));
   const { version } = cgroupLayout();
   return {
     nodeId: options.nodeId, hostname: hostname(), address: options.address, cpus: cpus().length, memoryBytes: totalmem(), labels: options.labels,
     platform: {
       kernelVersion: release(), operatingSystem: release_["PRETTY_NAME"] ?? "Linux", osVersion: release_["VERSION_ID"] ?? "", osType: "linux",
       architecture: MACHINES[arch()] ?? arch(), cgroupVersion: version === 2 ? "2" : "1", cgroupDriver: version === 0 ? "none" : "cgroupfs", rootDir: options.stateDir,
-      subnets: (await options.network.usedSubnets()).filter((subnet) => !own.has(subnet)),
+      subnets: await foreignSubnets(options.network),
     },
   };
 }

@@ -28,6 +28,8 @@ export interface StoredState {
   startedBefore: boolean;
   stoppedByUser: boolean;
   lastDelay: number;
+  /** With a user namespace: which part of the host's IDs it has while it runs. */
+  userSlot: number | null;
 }
 
 /** A client that attached before the start. */
@@ -51,6 +53,7 @@ export interface Entry {
   restart: AbortController | null;
   health: AbortController | null;
   removing: boolean;
+  starting: boolean;
 }
 
 export const isUp = (entry: Entry) => entry.running !== null;

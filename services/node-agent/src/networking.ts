@@ -1,9 +1,9 @@
 import { readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fail, type EndpointSettings } from "@gantry/contracts";
+import { fail, type EndpointSettings, type NetworkResource } from "@gantry/contracts";
 import { newId } from "@gantry/kernel";
 import {
-  renderHostname, renderHosts, renderHostsOfHost, renderResolvConf, type DnsRecord, type Endpoint, type HostNetwork, type PortBinding,
+  renderHostname, renderHosts, renderHostsOfHost, renderResolvConf, subnetsOverlap, type DnsRecord, type Endpoint, type HostNetwork, type PortBinding,
 } from "@gantry/network";
 import { gatewayNetwork, isDefaultBridge, networkConfig, portRequests } from "./domain/network-config.ts";
 import type { Attachment, Entry } from "./model.ts";
@@ -14,6 +14,13 @@ export interface Connected {
   readonly settings: Record<string, EndpointSettings>;
   readonly bindings: readonly PortBinding[];
   readonly dns: boolean;
+}
+
+export interface Host {
+  readonly network: HostNetwork;
+  readonly instance: string;
+  /** Networks whose bridge was seen to, by ID: asking the kernel waits for whatever namespaces it is taking down. */
+  readonly ensured: Map<string, string>;
 }
 
 export interface Named { readonly entry: Entry; readonly hostname: string }
@@ -29,11 +36,35 @@ export function idleSettings({ network, endpoint }: Attachment): EndpointSetting
     GwPriority: endpoint.GwPriority, MacAddress: "", NetworkID: network.Id };
 }
 
+/** Subnets of the host that are not ours. */
+export async function foreignSubnets(network: HostNetwork): Promise<string[]> {
+  const own = new Set(network.networks().flatMap((config) => [config.subnet, ...(config.ipv6 ? [config.ipv6.subnet] : [])]));
+  return (await network.usedSubnets()).filter((subnet) => !own.has(subnet));
+}
+
+/** Makes the bridge of a network before any container needs it. `unused`: CONFLICT where the host has its subnet. */
+export async function keepNetwork({ network, instance, ensured }: Host, resource: NetworkResource, unused: boolean): Promise<void> {
+  const config = networkConfig(resource, instance);
+  if (config === null) return;
+  if (unused) {
+    const subnets = await foreignSubnets(network);
+    if (subnets.some((subnet) => subnetsOverlap(subnet, config.subnet))) {
+      throw fail("CONFLICT", `the host uses a subnet that overlaps ${config.subnet}`, { details: { subnets } });
+    }
+  }
+  await network.ensureNetwork(config);
+  ensured.set(config.id, JSON.stringify(config));
+}
+
 /** Bridge and address for one network of a container; null for `host` and `none`. */
-export async function allocate(network: HostNetwork, instance: string, { entry, hostname }: Named, attachment: Attachment, index: number, defaultRoute: boolean): Promise<Endpoint | null> {
+export async function allocate({ network, instance, ensured }: Host, { entry, hostname }: Named, attachment: Attachment, index: number, defaultRoute: boolean): Promise<Endpoint | null> {
   const config = networkConfig(attachment.network, instance);
   if (config === null) return null;
-  await network.ensureNetwork(config);
+  const text = JSON.stringify(config);
+  if (ensured.get(config.id) !== text) {
+    await network.ensureNetwork(config);
+    ensured.set(config.id, text);
+  }
   const { endpoint } = attachment;
   const filled = (text: string | undefined) => (text === undefined || text === "" ? null : text);
   return network.allocate({
@@ -48,7 +79,8 @@ export const shownSettings = (attachment: Attachment, endpoint: Endpoint): Endpo
 });
 
 /** Addresses on every network and published ports, all or none. The interfaces are made by the runtime. */
-export async function connectAll(network: HostNetwork, instance: string, named: Named): Promise<Connected> {
+export async function connectAll(host: Host, named: Named): Promise<Connected> {
+  const { network } = host;
   const { entry } = named;
   const { networks } = entry.stored;
   const gateway = gatewayNetwork(networks);
@@ -56,7 +88,7 @@ export async function connectAll(network: HostNetwork, instance: string, named: 
   const settings: Record<string, EndpointSettings> = {};
   try {
     for (const attachment of networks) {
-      const endpoint = await allocate(network, instance, named, attachment, endpoints.length, attachment.network.Id === gateway);
+      const endpoint = await allocate(host, named, attachment, endpoints.length, attachment.network.Id === gateway);
       if (endpoint) endpoints.push(endpoint);
       settings[attachment.network.Name] = endpoint ? shownSettings(attachment, endpoint) : { ...idleSettings(attachment), EndpointID: newId() };
     }

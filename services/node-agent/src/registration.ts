@@ -1,7 +1,8 @@
-import { nodeHeartbeat, nodeRegister } from "@gantry/contracts";
+import { nodeHeartbeat, nodeRegister, type NetworkResource } from "@gantry/contracts";
 import type { Scope } from "@gantry/kernel";
 import type { Agent } from "./context.ts";
 import { describeNode, memoryUsed } from "./describe.ts";
+import { keepNetwork } from "./networking.ts";
 
 const FIRST_RETRY_MS = 50;
 const LONGEST_RETRY_MS = 2_000;
@@ -33,8 +34,11 @@ async function register(agent: Agent, identity: Identity): Promise<number> {
   for (let delay = FIRST_RETRY_MS; ; delay = Math.min(delay * 2, LONGEST_RETRY_MS)) {
     try {
       const description = await describeNode({ nodeId: agent.nodeId, network: agent.network, ...identity });
-      const { epoch, heartbeatMs } = await agent.bus.call(nodeRegister, description, { timeoutMs: 10_000 });
+      const { epoch, heartbeatMs, networks } = await agent.bus.call(nodeRegister, description, { timeoutMs: 10_000 });
       agent.epoch = Math.max(agent.epoch, epoch);
+      for (const network of networks) {
+        await keepNetwork(agent, network as unknown as NetworkResource, false).catch((e: unknown) => agent.logger.warn({ err: e, network: network["Name"] }, "could not make a network's bridge"));
+      }
       return heartbeatMs > 0 ? heartbeatMs : DEFAULT_HEARTBEAT_MS;
     } catch (e) {
       if (agent.stopping.aborted) throw e;

@@ -19,7 +19,7 @@ function isRunning(found: unknown): found is RunningContainer {
 export async function restore(agent: Agent): Promise<void> {
   for (const { spec, state } of await agent.store.load()) {
     const entry: Entry = {
-      id: spec.id, dir: agent.store.dir(spec.id), spec, stored: state, running: null, ended: Promise.resolve(), waiters: new Set(), restart: null, health: null, removing: false,
+      id: spec.id, dir: agent.store.dir(spec.id), spec, stored: state, running: null, ended: Promise.resolve(), waiters: new Set(), restart: null, health: null, removing: false, starting: false,
     };
     agent.entries.set(entry.id, entry);
     agent.epoch = Math.max(agent.epoch, state.epoch);

@@ -10,6 +10,7 @@ import { portMap } from "./domain/network-config.ts";
 import { mountList } from "./spec/mount-list.ts";
 import { containerSpec } from "./spec/container-spec.ts";
 import { watch } from "./exit.ts";
+import { freeSlot, mappingOf, wantsUserNamespace } from "./spec/user-namespace.ts";
 import { startHealthchecks } from "./health.ts";
 import { hostnameOf } from "./hostname.ts";
 import type { Entry } from "./model.ts";
@@ -37,14 +38,16 @@ export async function startContainer(agent: Agent, entry: Entry, changes: Partia
   const ipc = joined(agent, hostConfig.IpcMode, "IPC");
   const pid = joined(agent, hostConfig.PidMode, "PID");
   const hostname = hostnameOf(agent, entry);
+  entry.stored.userSlot = wantsUserNamespace(hostConfig) ? freeSlot(slotsInUse(agent, entry)) : null;
   const waiters = [...entry.waiters];
   let connected: Connected | null = null;
   const opened: number[] = [];
+  entry.starting = true;
   try {
     const [rootfs, sources, devices] = await Promise.all([
       agent.snapshots.rootfs(entry.id), mountSources(entry.spec.mounts, agent.volumes), hostDevices(hostConfig),
     ]);
-    connected = await connectAll(agent.network, agent.instance, { entry, hostname });
+    connected = await connectAll(agent, { entry, hostname });
     if (!network) await writeNetworkFiles(entry, hostname, connected, linkAddresses(entry, agent.entries));
     const points = sources.map((source) => pinned(agent, source, opened));
     const spec = containerSpec({
@@ -56,7 +59,7 @@ export async function startContainer(agent: Agent, entry: Entry, changes: Partia
       }),
       interfaces: connected.endpoints.map((endpoint) => endpoint.interface), dns: connected.endpoints.length > 0, hostname, cgroupParent: agent.cgroupParent,
       joined: { network: network?.running?.pid ?? null, ipc: ipc?.running?.pid ?? null, pid: pid?.running?.pid ?? null },
-      heldCapabilities: agent.heldCapabilities, mappings: [],
+      heldCapabilities: agent.heldCapabilities, mappings: entry.stored.userSlot === null ? [] : mappingOf(entry.stored.userSlot),
     });
     const { container, attached } = await agent.runtime.start(spec, { attach: waiters.map((waiter) => waiter.options) });
     waiters.forEach((waiter, i) => { entry.waiters.delete(waiter); waiter.begin(attached[i]!); });
@@ -66,9 +69,14 @@ export async function startContainer(agent: Agent, entry: Entry, changes: Partia
     if (!entry.running) await failed(agent, entry, connected, e);
     throw e;
   } finally {
+    entry.starting = false;
     for (const fd of opened) closeSync(fd);
   }
   startHealthchecks(agent, entry);
+}
+
+function slotsInUse(agent: Agent, except: Entry): Set<number> {
+  return new Set([...agent.entries.values()].filter((entry) => entry !== except && (entry.running !== null || entry.starting)).flatMap((entry) => entry.stored.userSlot ?? []));
 }
 
 /** The places of Docker's default mounts lie in the lowest layer of all: an image without them does not get them by a commit. */
@@ -116,6 +124,8 @@ async function failed(agent: Agent, entry: Entry, connected: Connected | null, e
     if (connected.bindings.length > 0) await agent.network.unpublish(entry.id);
     agent.network.release(entry.id, null);
   }
+  // Whatever it was, the next start looks at the bridges again.
+  for (const { network } of entry.stored.networks) agent.ensured.delete(network.Id);
   for (const waiter of entry.waiters) waiter.cancel();
   const code = isGantryError(error, "START_FAILED") && typeof error.details["exitCode"] === "number" ? error.details["exitCode"] : 128;
   change(agent, entry, { status: entry.stored.startedBefore ? "exited" : "created", exitCode: code, error: error instanceof Error ? error.message : String(error) });

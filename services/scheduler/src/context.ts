@@ -20,6 +20,8 @@ export interface Context {
   readonly random: () => number;
   /** Containers that `docker restart` stops just now: `--rm` does not take them away. */
   readonly restarting: Set<string>;
+  /** RFC 3339 with nanoseconds: when this scheduler started. */
+  readonly startedAt: string;
 }
 
 type CallContract = Contract<"command"> | Contract<"query">;

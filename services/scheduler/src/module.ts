@@ -1,6 +1,6 @@
 import type { Bus } from "@gantry/bus";
 import { relayOutbox, type Database } from "@gantry/database";
-import type { Clock, Logger, Scope } from "@gantry/kernel";
+import { rfc3339Nano, type Clock, type Logger, type Scope } from "@gantry/kernel";
 import { Type as T, type Static } from "typebox";
 import type { Context } from "./context.ts";
 import { commitRoutes } from "./handlers/commit.ts";
@@ -40,7 +40,7 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   const logger = ports.logger.child({ service: "scheduler" });
   const leader = new Leadership(database);
   const context: Context = {
-    bus, clock, database, logger, leader, liveness: new NodeLiveness(clock), images: new ImageNames(bus), random: Math.random, restarting: new Set(),
+    bus, clock, database, logger, leader, liveness: new NodeLiveness(clock), images: new ImageNames(bus), random: Math.random, restarting: new Set(), startedAt: rfc3339Nano(clock.nowNano()),
   };
   await leader.claim();
   scope.use(relayOutbox(database, bus, { logger }));

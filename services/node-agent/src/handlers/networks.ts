@@ -1,10 +1,10 @@
 import { on, type Route } from "@gantry/bus";
 import {
-  fail, nodeNetworkConnect, nodeNetworkDisconnect, nodeNetworkRemove, nodeVolumeCreate, nodeVolumeRemove, type EndpointSettings, type NetworkResource,
+  fail, nodeNetworkConnect, nodeNetworkCreate, nodeNetworkDisconnect, nodeNetworkRemove, nodeVolumeCreate, nodeVolumeRemove, type EndpointSettings, type NetworkResource,
 } from "@gantry/contracts";
 import { checkEpoch, entryOf, type Agent } from "../context.ts";
 import type { Attachment, Entry } from "../model.ts";
-import { allocate, dnsRecords, idleSettings, shownSettings, useEmbeddedDns } from "../networking.ts";
+import { allocate, dnsRecords, idleSettings, keepNetwork, shownSettings, useEmbeddedDns } from "../networking.ts";
 import { change } from "../reports.ts";
 import { serveNames } from "../start.ts";
 import { hostnameOf } from "../hostname.ts";
@@ -19,7 +19,7 @@ async function connect(agent: Agent, entry: Entry, attachment: Attachment): Prom
   let settings = idleSettings(attachment);
   if (entry.running) {
     const index = nextIndex(entry);
-    const endpoint = await allocate(agent.network, agent.instance, { entry, hostname: hostnameOf(agent, entry) }, attachment, index, !hasGateway(entry));
+    const endpoint = await allocate(agent, { entry, hostname: hostnameOf(agent, entry) }, attachment, index, !hasGateway(entry));
     if (!endpoint) throw fail("FORBIDDEN", `a running container cannot be connected to the ${network.Driver} network`);
     try {
       await agent.network.connect(endpoint, entry.running.pid);
@@ -65,7 +65,12 @@ async function disconnect(agent: Agent, entry: Entry, networkId: string): Promis
 
 export function networkRoutes(agent: Agent): Route[] {
   return [
+    on(nodeNetworkCreate, async ({ network, unused }) => {
+      await keepNetwork(agent, network as unknown as NetworkResource, unused);
+      return {};
+    }),
     on(nodeNetworkRemove, async ({ networkId }) => {
+      agent.ensured.delete(networkId);
       await agent.network.removeNetwork(networkId);
       return {};
     }),

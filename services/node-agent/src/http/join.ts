@@ -47,9 +47,13 @@ export function join(socket: Duplex, stream: Duplex, options: JoinOptions): void
   const finish = () => {
     if (over) return;
     over = true;
+    // Its other half is of no use any more.
+    stream.destroy();
     void (options.beforeEnd?.() ?? Promise.resolve()).finally(() => socket.end());
   };
   stream.on("end", finish);
   stream.on("error", finish);
   stream.on("close", finish);
+  // A process without output may have ended, and its stream with it, before anyone listened.
+  if (stream.readableEnded || stream.destroyed) finish();
 }

@@ -22,10 +22,14 @@ export function readLogQuery(query: URLSearchParams): LogQuery {
   return wanted;
 }
 
+export function checkReadable(entry: Entry): void {
+  if (entry.spec.hostConfig.LogConfig.Type === "none") throw fail("NOT_IMPLEMENTED", "configured logging driver does not support reading");
+}
+
 /** The log as Docker's raw stream: frames, or plain bytes with a terminal. Does not end `output`. */
 export async function writeLog(agent: Agent, entry: Entry, output: Writable, query: LogQuery, follow = false, signal?: AbortSignal): Promise<void> {
   const { Tty } = entry.spec.config;
-  if (entry.spec.hostConfig.LogConfig.Type === "none") throw fail("NOT_IMPLEMENTED", "configured logging driver does not support reading");
+  checkReadable(entry);
   const begun = { stdout: false, stderr: false };
   let batch: Buffer[] = [];
   let size = 0;

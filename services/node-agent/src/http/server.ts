@@ -12,7 +12,7 @@ import { readConsoleSize } from "../domain/exec-config.ts";
 import { checkPath, exportContainer, readArchive, statPath, writeArchive } from "./archive.ts";
 import { attach } from "./attach.ts";
 import { execAttached } from "./exec.ts";
-import { readLogQuery, writeLog } from "./logs.ts";
+import { checkReadable, readLogQuery, writeLog } from "./logs.ts";
 import { flag } from "./query.ts";
 import { readUpgradeBody, writeError } from "./raw.ts";
 import { sendStats } from "./stats.ts";
@@ -43,6 +43,7 @@ function routes(app: FastifyInstance, agent: Agent): void {
     const query = queryOf(request);
     const entry = entryOf(agent, idOf(request));
     const wanted = readLogQuery(query);
+    checkReadable(entry);
     const signal = goneSignal(reply);
     return streamed(reply, "application/vnd.docker.raw-stream", {}, (output) => writeLog(agent, entry, output, wanted, flag(query, "follow"), signal));
   });
@@ -84,8 +85,10 @@ function routes(app: FastifyInstance, agent: Agent): void {
     const body = (request.body ?? {}) as Record<string, unknown>;
     const exec = agent.execs.get(idOf(request));
     const { stream } = await startExec(agent, exec, { attach: false, consoleSize: readConsoleSize(body["ConsoleSize"]) });
-    stream.on("error", () => stream.destroy());
+    const done = () => stream.destroy();
+    stream.on("error", done).on("end", done);
     stream.resume();
+    if (stream.readableEnded) done();
     return reply.code(200).send({});
   });
 }
@@ -108,7 +111,7 @@ export async function serveHttp(agent: Agent, listen: string, scope: Scope): Pro
   app.setErrorHandler((error: unknown, _request, reply) => {
     const status = isGantryError(error) ? statusOf(error) : (error as { statusCode?: number }).statusCode ?? 500;
     if (status >= 500 && !isGantryError(error)) agent.logger.error({ err: error }, "an HTTP request failed");
-    void reply.code(status).send({ message: error instanceof Error ? error.message : String(error), code: isGantryError(error) ? error.code : status < 500 ? "INVALID" : "INTERNAL" });
+    void reply.code(status).type("application/json").send({ message: error instanceof Error ? error.message : String(error), code: isGantryError(error) ? error.code : status < 500 ? "INVALID" : "INTERNAL" });
   });
   routes(app, agent);
   const sockets = new Set<Socket>();

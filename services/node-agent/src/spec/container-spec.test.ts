@@ -54,7 +54,7 @@ test("capabilities: added, dropped, all of them, privileged", () => {
 });
 
 test("security options", () => {
-  assert.deepEqual(readSecurityOptions([], false), { seccomp: true, noNewPrivileges: false, systemPathsUnconfined: false });
+  assert.deepEqual(readSecurityOptions([], false), { seccomp: true, noNewPrivileges: false, systemPathsUnconfined: false, userNamespace: false });
   assert.equal(readSecurityOptions([], true).seccomp, false);
   assert.equal(readSecurityOptions(["seccomp=unconfined"], false).seccomp, false);
   assert.equal(readSecurityOptions(['seccomp={"defaultAction":"SCMP_ACT_ALLOW"}'], false).seccomp, '{"defaultAction":"SCMP_ACT_ALLOW"}');

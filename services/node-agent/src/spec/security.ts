@@ -5,6 +5,8 @@ export interface SecurityOptions {
   readonly seccomp: boolean | string;
   readonly noNewPrivileges: boolean;
   readonly systemPathsUnconfined: boolean;
+  /** `userns=private`: a user namespace of its own (`HostConfig.UsernsMode` can say it too, the docker command cannot). */
+  readonly userNamespace: boolean;
 }
 
 /** `--security-opt`. AppArmor and SELinux labels have no effect where the host has neither; a profile arrives as its JSON text from the client. */
@@ -12,6 +14,7 @@ export function readSecurityOptions(options: readonly string[], privileged: bool
   let seccomp: boolean | string = !privileged;
   let noNewPrivileges = false;
   let systemPathsUnconfined = false;
+  let userNamespace = false;
   for (const option of options) {
     const match = /^([a-z-]+)(?:[=:]([\s\S]*))?$/.exec(option);
     const value = match?.[2] ?? "";
@@ -29,13 +32,17 @@ export function readSecurityOptions(options: readonly string[], privileged: bool
         if (value !== "unconfined") throw fail("INVALID", `invalid --security-opt 2: "${option}"`);
         systemPathsUnconfined = true;
         break;
+      case "userns":
+        if (value !== "private" && value !== "host") throw fail("INVALID", `invalid --security-opt 2: "${option}"`);
+        userNamespace = value === "private";
+        break;
       case "apparmor": case "label": case "writable-cgroups":
         break;
       default:
         throw fail("INVALID", `invalid --security-opt 2: "${option}"`);
     }
   }
-  return { seccomp, noNewPrivileges, systemPathsUnconfined };
+  return { seccomp, noNewPrivileges, systemPathsUnconfined, userNamespace };
 }
 
 function profile(text: string): string {

@@ -31,8 +31,13 @@ export function predefinedNetworks(newId: () => string, created: string, used: r
   ];
 }
 
-/** Docker's create body to a network with its addresses settled. `used`: subnets that are taken. */
-export function networkFromBody(body: Json, identity: { id: string; created: string }, used: readonly string[]): NetworkResource {
+/** Whether a create body names an IPv4 subnet of its own. */
+export function asksForSubnet(body: Json): boolean {
+  return list(object(body["IPAM"], "IPAM"), "Config", readPool, 8).some((pool) => isIPv4(pool.Subnet.split("/")[0]!));
+}
+
+/** Docker's create body to a network with its addresses settled. `used`: subnets that are taken; `avoid`: others not to pick. */
+export function networkFromBody(body: Json, identity: { id: string; created: string }, used: readonly string[], avoid: readonly string[] = []): NetworkResource {
   const name = string(body, "Name");
   if (name === "") throw fail("INVALID", "network name cannot be empty");
   if (name.length > 255 || !NAME.test(name)) throw fail("INVALID", `invalid network name "${name}": only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`);
@@ -45,7 +50,7 @@ export function networkFromBody(body: Json, identity: { id: string; created: str
   if (ipamDriver !== "default") throw fail("NOT_FOUND", `could not find plugin ${ipamDriver} in v1 plugin registry: plugin not found`);
   const pools = list(ipam, "Config", readPool, 8);
   if (!pools.some((pool) => isIPv4(pool.Subnet.split("/")[0]!))) {
-    const subnet = pickSubnet(used);
+    const subnet = pickSubnet([...used, ...avoid]);
     pools.unshift({ Subnet: subnet, Gateway: defaultGateway(subnet) });
   }
   if (boolean(body, "EnableIPv6") && !pools.some((pool) => isIPv6(pool.Subnet.split("/")[0]!))) {

@@ -1,6 +1,7 @@
 import { isGantryError } from "@gantry/kernel";
 import type { Context } from "../context.ts";
 import type { ContainerRecord } from "../domain/record.ts";
+import { isRunning } from "../domain/state.ts";
 import { getContainer } from "../store/containers.ts";
 import { removeContainer } from "./remove.ts";
 
@@ -11,13 +12,21 @@ export function isDueForRemoval(context: Context, record: ContainerRecord): bool
 
 /** What follows a state that was just recorded: `--rm`, in the background. What fails here is tried again at the next resync. */
 export function afterState(context: Context, record: ContainerRecord): void {
-  if (!isDueForRemoval(context, record)) return;
+  if (isDueForRemoval(context, record)) inBackground(context, record.id, (now) => isDueForRemoval(context, now));
+}
+
+/** A container of `--rm` that could not be started is of no more use, as Docker has it. */
+export function afterFailedStart(context: Context, record: ContainerRecord): void {
+  inBackground(context, record.id, (now) => !isRunning(now.state));
+}
+
+function inBackground(context: Context, id: string, still: (now: ContainerRecord) => boolean): void {
   void (async () => {
     try {
-      const now = await getContainer(context.database.query, record.id);
-      if (now !== null && isDueForRemoval(context, now)) await removeContainer(context, now, { force: false, volumes: true });
+      const now = await getContainer(context.database.query, id);
+      if (now !== null && still(now)) await removeContainer(context, now, { force: false, volumes: true });
     } catch (e) {
-      if (!isGantryError(e, "NO_SUCH_CONTAINER")) context.logger.warn({ err: e, container: record.id }, "could not remove a container that was run with --rm");
+      if (!isGantryError(e, "NO_SUCH_CONTAINER")) context.logger.warn({ err: e, container: id }, "could not remove a container that was run with --rm");
     }
   })();
 }

@@ -11,7 +11,7 @@ import { checkName, nameInUse } from "../domain/names.ts";
 import type { ContainerRecord } from "../domain/record.ts";
 import { isRunning } from "../domain/state.ts";
 import { getContainer, nameOwner, resolveContainer, saveName } from "../store/containers.ts";
-import { afterState } from "./auto-remove.ts";
+import { afterFailedStart, afterState } from "./auto-remove.ts";
 import { removeContainer } from "./remove.ts";
 
 const START_TIMEOUT_MS = 120_000;
@@ -33,7 +33,10 @@ async function start(context: Context, record: ContainerRecord): Promise<boolean
   if (record.state.status === "removing" || record.state.status === "dead") {
     throw fail("CONFLICT", "container is marked for removal and cannot be started");
   }
-  const reply = await callNode(context, record.nodeId, nodeContainerStart, { id: record.id, epoch: context.leader.epoch }, { timeoutMs: START_TIMEOUT_MS });
+  const reply = await callNode(context, record.nodeId, nodeContainerStart, { id: record.id, epoch: context.leader.epoch }, { timeoutMs: START_TIMEOUT_MS }).catch((e: unknown) => {
+    if (record.spec.hostConfig.AutoRemove && isGantryError(e)) afterFailedStart(context, record);
+    throw e;
+  });
   if (!reply.alreadyStarted) await take(context, record, reply.state, reply.seq, null);
   return reply.alreadyStarted;
 }

@@ -1,6 +1,6 @@
 import { on, type Route } from "@gantry/bus";
 import {
-  fail, networkConnect, networkCreate, networkDisconnect, networkInspect, networkList, networkPrune, networkRemove, nodeNetworkConnect,
+  fail, networkConnect, networkCreate, networkDisconnect, networkInspect, networkList, networkPrune, networkRemove, nodeNetworkConnect, nodeNetworkCreate,
   nodeNetworkDisconnect, nodeNetworkRemove, type EndpointSettings, type NetworkResource,
 } from "@gantry/contracts";
 import { isGantryError, rfc3339Nano } from "@gantry/kernel";
@@ -8,14 +8,17 @@ import { callNode, type Context } from "../context.ts";
 import { emitNetwork } from "../docker-events.ts";
 import { checkEndpoint, readEndpoint } from "../domain/endpoints.ts";
 import { checkFilters, matchesLabels } from "../domain/filters.ts";
-import { activeOn, isPredefined, matchesNetwork, networkFromBody, networkView } from "../domain/network.ts";
-import { string } from "../domain/read.ts";
+import { activeOn, asksForSubnet, isPredefined, matchesNetwork, networkFromBody, networkView } from "../domain/network.ts";
+import { string, type Json } from "../domain/read.ts";
 import { isRunning } from "../domain/state.ts";
 import { untilMillis } from "../domain/until.ts";
 import { getContainer, listContainers, resolveContainer, saveSpec, saveState } from "../store/containers.ts";
 import { deleteNetwork, insertNetwork, listNetworks, resolveNetwork } from "../store/networks.ts";
 import { listNodes } from "../store/nodes.ts";
 import { usedSubnets } from "./nodes.ts";
+
+/** Picks of a subnet before the error of the host is the answer. */
+const ATTEMPTS = 5;
 
 async function removeNetwork(context: Context, network: NetworkResource): Promise<void> {
   if (isPredefined(network)) throw fail("FORBIDDEN", `${network.Name} is a pre-defined network and cannot be removed`);
@@ -36,19 +39,43 @@ async function removeNetwork(context: Context, network: NetworkResource): Promis
   });
 }
 
+/** Recorded first, which reserves name and subnet; then made on the nodes. A picked subnet that a host uses is exchanged for another. */
+async function createNetwork(context: Context, id: string, body: Json): Promise<void> {
+  const inUse: string[] = [];
+  for (let attempt = 1; ; attempt++) {
+    const network = await context.leader.transaction(async (tx) => {
+      const networks = await listNetworks(tx);
+      const known = networks.find((other) => other.Id === id);
+      if (known) return null;
+      const name = string(body, "Name");
+      if (networks.some((other) => other.Name === name && !isPredefined(other))) throw fail("CONFLICT", `network with name ${name} already exists`);
+      const made = networkFromBody(body, { id, created: rfc3339Nano(context.clock.nowNano()) }, await usedSubnets(tx), inUse);
+      await insertNetwork(tx, made);
+      return made;
+    });
+    if (network === null) return;
+    try {
+      for (const node of await listNodes(context.database.query)) {
+        if (context.liveness.isAlive(node.nodeId)) await callNode(context, node.nodeId, nodeNetworkCreate, { network: { ...network }, unused: !asksForSubnet(body) });
+      }
+      await context.leader.transaction((_tx, outbox) => emitNetwork(outbox, context.clock, network, "create"));
+      return;
+    } catch (e) {
+      await context.leader.transaction((tx) => deleteNetwork(tx, id));
+      const subnets = isGantryError(e, "CONFLICT") ? e.details["subnets"] : undefined;
+      if (!Array.isArray(subnets) || attempt === ATTEMPTS) throw e;
+      inUse.push(...subnets.filter((subnet) => typeof subnet === "string"));
+    }
+  }
+}
+
 export function networkRoutes(context: Context): Route[] {
   const db = context.database.query;
   return [
-    on(networkCreate, async ({ id, body }) => context.leader.transaction(async (tx, outbox) => {
-      const networks = await listNetworks(tx);
-      if (networks.some((network) => network.Id === id)) return { id, warning: "" };
-      const name = string(body, "Name");
-      if (networks.some((network) => network.Name === name && !isPredefined(network))) throw fail("CONFLICT", `network with name ${name} already exists`);
-      const network = networkFromBody(body, { id, created: rfc3339Nano(context.clock.nowNano()) }, await usedSubnets(tx));
-      await insertNetwork(tx, network);
-      await emitNetwork(outbox, context.clock, network, "create");
+    on(networkCreate, async ({ id, body }) => {
+      await createNetwork(context, id, body);
       return { id, warning: "" };
-    })),
+    }),
 
     on(networkInspect, async ({ ref }) => {
       const network = await resolveNetwork(db, ref);

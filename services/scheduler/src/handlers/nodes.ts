@@ -1,15 +1,17 @@
 import { on, type Route } from "@gantry/bus";
 import { nodeHeartbeat, nodeRegister, nodeResync, type NodeDescription } from "@gantry/contracts";
 import { newId, rfc3339Nano } from "@gantry/kernel";
+import { defaultGateway, pickSubnet, subnetsOverlap } from "@gantry/network";
 import type { Kysely } from "kysely";
 import { applyState } from "../apply-state.ts";
 import { callNode, type Context } from "../context.ts";
 import { emitContainer } from "../docker-events.ts";
-import { predefinedNetworks } from "../domain/network.ts";
+import { activeOn, predefinedNetworks } from "../domain/network.ts";
+import { compareTimes } from "../domain/time.ts";
 import { lost } from "../domain/state.ts";
 import { HEARTBEAT_MS } from "../node-liveness.ts";
-import { containersOnNode, deleteContainer, getContainer } from "../store/containers.ts";
-import { insertNetwork, listNetworks } from "../store/networks.ts";
+import { containersOnNode, deleteContainer, getContainer, listContainers } from "../store/containers.ts";
+import { insertNetwork, listNetworks, saveNetwork } from "../store/networks.ts";
 import { getNode, listNodes, saveNode } from "../store/nodes.ts";
 import type { SchedulerTables } from "../store/schema.ts";
 import { afterState } from "./auto-remove.ts";
@@ -44,6 +46,9 @@ export async function resync(context: Context, nodeId: string): Promise<void> {
       if (current === null) return null;
       if (report !== undefined) {
         await applyState(tx, outbox, context.clock, record.id, report.state, report.seq);
+      } else if (current.seq === 0 && compareTimes(current.created, context.startedAt) < 0) {
+        // Its creation was under way when an earlier scheduler ended.
+        await deleteContainer(tx, record.id);
       } else if (current.seq > 0 && current.spec.hostConfig.AutoRemove) {
         await deleteContainer(tx, record.id);
         await emitContainer(outbox, context.clock, current, "destroy");
@@ -62,16 +67,29 @@ export function nodeRoutes(context: Context): Route[] {
     const now = rfc3339Nano(context.clock.nowNano());
     await context.leader.transaction(async (tx) => {
       await saveNode(tx, description, now);
-      if ((await listNetworks(tx)).length > 0) return;
-      for (const network of predefinedNetworks(newId, now, await usedSubnets(tx))) await insertNetwork(tx, network);
+      if ((await listNetworks(tx)).length === 0) {
+        for (const network of predefinedNetworks(newId, now, await usedSubnets(tx))) await insertNetwork(tx, network);
+      } else {
+        await moveDefaultBridge(tx, subnetsOf(description));
+      }
     });
     context.liveness.hear(description.nodeId, { running: 0, memoryUsedBytes: 0 });
     // After the reply, so that the node knows its epoch first.
     setImmediate(() => {
       resync(context, description.nodeId).catch((e: unknown) => context.logger.warn({ err: e, nodeId: description.nodeId }, "could not reconcile with a node that registered"));
     });
-    return { epoch: context.leader.epoch, heartbeatMs: HEARTBEAT_MS };
+    const networks = (await listNetworks(context.database.query)).filter((network) => network.Driver === "bridge").map((network) => ({ ...network }));
+    return { epoch: context.leader.epoch, heartbeatMs: HEARTBEAT_MS, networks };
   })];
+}
+
+/** The default bridge's subnet was picked, not asked for: when a host has come to use it otherwise and no container is on it, it gets another. */
+async function moveDefaultBridge(tx: Kysely<SchedulerTables>, hostSubnets: readonly string[]): Promise<void> {
+  const bridge = (await listNetworks(tx)).find((network) => network.Name === "bridge");
+  const taken = bridge?.IPAM.Config.some((pool) => hostSubnets.some((subnet) => subnetsOverlap(subnet, pool.Subnet)));
+  if (!bridge || !taken || activeOn(bridge, await listContainers(tx, ["running", "paused"])).length > 0) return;
+  const subnet = pickSubnet(await usedSubnets(tx));
+  await saveNetwork(tx, { ...bridge, IPAM: { ...bridge.IPAM, Config: [{ Subnet: subnet, Gateway: defaultGateway(subnet) }] } });
 }
 
 /** Heard by every scheduler, so that one that takes over knows the nodes. */

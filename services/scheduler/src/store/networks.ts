@@ -26,3 +26,7 @@ export async function resolveNetwork(db: Db, ref: string): Promise<NetworkResour
 export async function deleteNetwork(db: Db, id: string): Promise<void> {
   await db.deleteFrom("networks").where("id", "=", id).execute();
 }
+
+export async function saveNetwork(db: Db, network: NetworkResource): Promise<void> {
+  await db.updateTable("networks").set({ resource: JSON.stringify(network) }).where("id", "=", network.Id).execute();
+}
