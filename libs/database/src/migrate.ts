@@ -3,12 +3,15 @@ import { describeError } from "@gantry/kernel";
 import { sql, type Kysely } from "kysely";
 import { Migrator, type Migration } from "kysely/migration";
 
-/** Brings a set of migrations, kept in a table of its own, to the latest. INTERNAL when one fails, or the database is newer. */
-export async function migrate<S>(db: Kysely<S>, migrations: Readonly<Record<string, Migration>>, table: string): Promise<boolean> {
+/**
+ * Brings a set of migrations, kept in a table of its own, to the latest. INTERNAL when one fails, or the database is newer.
+ * `schema`: where that table is; without it a table of the same name in another schema would be taken for it.
+ */
+export async function migrate<S>(db: Kysely<S>, migrations: Readonly<Record<string, Migration>>, table: string, schema?: string): Promise<boolean> {
   if (await isLatest(db, Object.keys(migrations), table)) return false;
   const migrator = new Migrator({
     db, provider: { getMigrations: async () => ({ ...migrations }) },
-    migrationTableName: table, migrationLockTableName: `${table}_lock`,
+    migrationTableName: table, migrationLockTableName: `${table}_lock`, ...(schema === undefined ? {} : { migrationTableSchema: schema }),
   });
   const { error, results = [] } = await migrator.migrateToLatest();
   if (error !== undefined) {

@@ -75,8 +75,8 @@ async function prepareSchema<S>(config: pg.PoolConfig, schema: string, options: 
     await client.connect();
     await client.query("select pg_advisory_lock($1)", [lockNumber(`${schema}/migrate`)]);
     await client.query(`create schema if not exists ${pg.escapeIdentifier(schema)}`);
-    await migrate(query, ownMigrations, "gantry_migration");
-    await migrate(query, options.migrations, "migration");
+    await migrate(query, ownMigrations, "gantry_migration", schema);
+    await migrate(query, options.migrations, "migration", schema);
   } finally {
     await query.destroy();
     await client.end();

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { after, test as nodeTest } from "node:test";
+import { createLocalBus, on } from "@gantry/bus";
 import { buildProgress, buildRun, type BuildSpec } from "@gantry/contracts";
 import { openDatabase, relayOutbox } from "@gantry/database";
 import { newId, silentLogger, systemClock, type Clock } from "@gantry/kernel";
-import { createLocalBus } from "@gantry/bus";
-import { on } from "@gantry/bus";
+import { sharedPostgres, uniqueName } from "@gantry/testkit";
 import { JobLog } from "./log.ts";
 import { migrations, type BuildDatabase } from "./schema.ts";
 import { JobSignals } from "./signals.ts";
@@ -16,19 +16,32 @@ const SPEC: BuildSpec = {
 };
 const LEASE = 30_000;
 
-async function setUp() {
+/** Each test runs over both databases. */
+const postgres = await sharedPostgres();
+after(() => postgres[Symbol.asyncDispose]());
+const DATABASES = { SQLite: () => ({ url: "sqlite::memory:", service: "build" }), PostgreSQL: () => ({ url: postgres.url, service: uniqueName("build") }) };
+
+function test(name: string, run: (it: Awaited<ReturnType<typeof setUp>>) => Promise<void>): void {
+  for (const [kind, place] of Object.entries(DATABASES)) {
+    nodeTest(`${kind}: ${name}`, async () => {
+      await using it = await setUp(place());
+      await run(it);
+    });
+  }
+}
+
+async function setUp({ url, service }: { url: string; service: string }) {
   const scope = new AsyncDisposableStack();
   let now = 1_000_000;
   const clock: Clock = { ...systemClock, now: () => now, nowNano: () => BigInt(now) * 1_000_000n };
   const bus = scope.use(createLocalBus({ service: "test", clock: systemClock, logger: silentLogger }));
-  const database = scope.use(await openDatabase<BuildDatabase>("sqlite::memory:", { service: "build", migrations }));
+  const database = scope.use(await openDatabase<BuildDatabase>(url, { service, migrations }));
   scope.use(relayOutbox(database, bus, { logger: silentLogger }));
   const store = new JobStore({ database, clock, leaseMs: LEASE, maxAttempts: 2 });
   return { scope, bus, database, clock, store, pass: (ms: number) => { now += ms; }, [Symbol.asyncDispose]: () => scope.disposeAsync() };
 }
 
-test("a job has one worker: the lease holds, runs out, and the old epoch is refused", async () => {
-  await using it = await setUp();
+test("a job has one worker: the lease holds, runs out, and the old epoch is refused", async (it) => {
   const { store, pass } = it;
   const id = newId();
   await store.submit(id, SPEC);
@@ -61,8 +74,7 @@ test("a job has one worker: the lease holds, runs out, and the old epoch is refu
   assert.equal(await store.claim(id, "w1"), null, "what is over is over");
 });
 
-test("a job whose workers are lost again and again fails; a dead worker's jobs come back at once", async () => {
-  await using it = await setUp();
+test("a job whose workers are lost again and again fails; a dead worker's jobs come back at once", async (it) => {
   const id = newId();
   await it.store.submit(id, SPEC);
   assert.ok(await it.store.claim(id, "w1"));
@@ -76,8 +88,7 @@ test("a job whose workers are lost again and again fails; a dead worker's jobs c
   assert.match(job.error!, /begun 2 times/);
 });
 
-test("a released job costs no attempt; a lost message is sent again", async () => {
-  await using it = await setUp();
+test("a released job costs no attempt; a lost message is sent again", async (it) => {
   const id = newId();
   await it.store.submit(id, SPEC);
   const claim = await it.store.claim(id, "w1");
@@ -90,8 +101,7 @@ test("a released job costs no attempt; a lost message is sent again", async () =
   assert.equal(await it.store.requeue(20_000, null), 1);
 });
 
-test("the queue and the followers are told, in the transaction", async () => {
-  await using it = await setUp();
+test("the queue and the followers are told, in the transaction", async (it) => {
   const offered: string[] = [];
   const states: string[] = [];
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -110,8 +120,7 @@ test("the queue and the followers are told, in the transaction", async () => {
   assert.equal(await it.store.renew(claim!), "cancelled");
 });
 
-test("a log goes to the database in batches, in order, and says when it is clipped", async () => {
-  await using it = await setUp();
+test("a log goes to the database in batches, in order, and says when it is clipped", async (it) => {
   const id = newId();
   await it.store.submit(id, SPEC);
   const claim = (await it.store.claim(id, "w1"))!;
@@ -124,8 +133,7 @@ test("a log goes to the database in batches, in order, and says when it is clipp
   assert.deepEqual(rows.map((row) => row.message), [{ stream: "4999\n" }, { stream: "\n[output clipped, log limit 64MiB reached]\n" }, { stream: "y" }, { error: "kept" }]);
 });
 
-test("finished jobs are forgotten after a while, but for the newest", async () => {
-  await using it = await setUp();
+test("finished jobs are forgotten after a while, but for the newest", async (it) => {
   const ids = [newId(), newId(), newId()];
   for (const id of ids) {
     await it.store.submit(id, SPEC);
