@@ -16,7 +16,7 @@ import { openDigestCache, type DigestCache } from "@gantry/digest-cache";
 import * as imageStore from "@gantry/image-store";
 import { newId, shortId, silentLogger, systemClock as clock } from "@gantry/kernel";
 import { MediaType } from "@gantry/oci";
-import { endSpawner, loadNative, startRuntime } from "@gantry/runtime";
+import { endSpawner, loadNative, removeCgroup, startRuntime } from "@gantry/runtime";
 import { openSnapshots, TarParser, type OverlaySnapshots, type TarEntry } from "@gantry/snapshots";
 import { Pool } from "undici";
 import { Value } from "typebox/value";
@@ -30,6 +30,7 @@ interface Line { readonly seq: number; readonly message?: Message; readonly end?
 interface Outcome { readonly id: string; readonly text: string; readonly messages: readonly Message[]; readonly state: string; readonly imageId: string | null; readonly error: string | null }
 
 const dir = mkdtempSync(join(tmpdir(), "gantry-build-test-"));
+const CGROUP_PARENT = `gantry-build-test-${process.pid}`;
 const outer = new AsyncDisposableStack();
 let bus: Bus;
 let cache: DigestCache;
@@ -50,6 +51,7 @@ before(async () => {
   const busOf = (service: string): Bus => outer.use(createLocalBus({ service, clock, logger: silentLogger, broker }));
   const native = loadNative().fs;
   const spawner = join(dir, "spawner.sock");
+  outer.defer(() => removeCgroup(CGROUP_PARENT));
   outer.defer(() => endSpawner(spawner));
   const runtime = outer.use(await startRuntime({ socket: spawner }));
   snapshots = outer.use(await openSnapshots({ dir: join(dir, "snapshots"), native }));
@@ -63,7 +65,7 @@ before(async () => {
     database: outer.use(await openDatabase<imageStore.Tables>(`sqlite:${join(dir, "db")}`, { service: "image-store", migrations: imageStore.migrations })),
   }, outer);
   const config = Value.Default(build.Config, {
-    listen: `unix:${join(dir, "build.sock")}`, stateDir: join(dir, "build"), imageStore: store, worker: "w1", cgroupParent: `gantry-build-test-${process.pid}`, leaseSeconds: 3,
+    listen: `unix:${join(dir, "build.sock")}`, stateDir: join(dir, "build"), imageStore: store, worker: "w1", cgroupParent: CGROUP_PARENT, leaseSeconds: 3,
   }) as build.Config;
   let scope = new AsyncDisposableStack();
   outer.defer(() => scope.disposeAsync());
@@ -356,6 +358,12 @@ test("contexts: gzip and zstd, another Dockerfile, .dockerignore hides itself", 
     assert.match(text, /\n\/c\/Dockerfile\n\/c\/kept\n|Using cache/);
   }
   assert.deepEqual(readdirSync(join(dir, "build/steps")), []);
+});
+
+test("limits of the build hold for its steps", async () => {
+  const { text } = await ok("FROM bb:1\nRUN cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null; grep shm /proc/mounts\n", {}, { memory: 64 * 1024 * 1024, shmSize: 1024 * 1024 });
+  assert.match(text, /\n67108864\n/);
+  assert.match(text, / \/dev\/shm tmpfs [^\n]*size=1024k/);
 });
 
 test("quiet builds tell the ID only, and everything when they fail", async () => {
