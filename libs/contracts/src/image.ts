@@ -32,7 +32,9 @@ export const imageResolve = query("image-store.image.resolve.v1", T.Object({ ref
 
 /** Body of `GET /images/json` (Docker's ImageSummary). */
 export const imageList = query("image-store.image.list.v1",
-  T.Object({ all: T.Boolean(), filters: Filters, digests: T.Boolean() }), T.Object({ images: T.Array(Opaque) }));
+  T.Object({ all: T.Boolean(), filters: Filters, digests: T.Boolean(),
+    /** Also fills SharedSize, which is -1 otherwise: bytes of layers that other listed images have too. */
+    sharedSize: T.Optional(T.Boolean()) }), T.Object({ images: T.Array(Opaque) }));
 
 /** Body of `GET /images/{name}/json`. */
 export const imageInspect = query("image-store.image.inspect.v1", T.Object({ ref: Ref }), T.Object({ image: Opaque }));

@@ -5,6 +5,7 @@ import { Type as T, type Static } from "typebox";
 import { Catalog } from "./domain/catalog.ts";
 import { commandRoutes } from "./handlers/commands.ts";
 import { queryRoutes } from "./handlers/queries.ts";
+import { registryQueries } from "./handlers/registries.ts";
 import { createApp } from "./http/app.ts";
 import { blobRoutes } from "./http/blobs.ts";
 import { imageRoutes } from "./http/images.ts";
@@ -58,11 +59,12 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   scope.defer(() => app.close());
   blobRoutes(app, store, config);
   const policy = { insecure: config.insecureRegistries, endpoints: parseEndpoints(config.registryEndpoints) };
-  imageRoutes(app, store, { connect: connector(policy, clock), cache: ports.cache, maxBlobBytes: config.maxBlobBytes });
+  const connect = connector(policy, clock);
+  imageRoutes(app, store, { connect, cache: ports.cache, maxBlobBytes: config.maxBlobBytes });
   registryRoutes(app, store, scope.use(new Uploads(blobs, clock, config.maxBlobBytes)));
   await app.ready();
   const tls = config.tlsCert === "" ? null : { cert: await readFile(config.tlsCert, "utf8"), key: await readFile(config.tlsKey, "utf8") };
-  scope.use(await bus.serve("image-store", [...queryRoutes(store), ...commandRoutes(store, bus)]));
+  scope.use(await bus.serve("image-store", [...queryRoutes(store), ...commandRoutes(store, bus), ...registryQueries(connect)]));
   const addresses = await listen({ addresses: config.listen, tls, guarded: token !== null }, (request, response) => app.routing(request, response), scope);
   return { addresses };
 }

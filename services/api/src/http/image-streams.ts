@@ -34,7 +34,10 @@ export function imageStreamRoutes({ upstreams, imageStore }: ImageStreamsBackend
       const fromSrc = text(x.query, "fromSrc");
       const platform = text(x.query, "platform");
       if (fromImage !== "") {
-        const query = new URLSearchParams({ ref: withTagOrDigest(fromImage, text(x.query, "tag")), platform });
+        const tag = text(x.query, "tag");
+        const query = new URLSearchParams({ ref: withTagOrDigest(fromImage, tag), platform });
+        // Docker's `pull -a`: no tag anywhere means all of them.
+        if (tag === "") query.set("all", "1");
         return await send(x, "/v1/images/pull", query, { headers: authHeaders(x) });
       }
       if (fromSrc === "") throw fail("INVALID", "fromImage or fromSrc is required");

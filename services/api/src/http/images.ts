@@ -11,7 +11,7 @@ export function imageRoutes({ bus }: Pick<Backend, "bus">): Route[] {
     { method: "GET", path: "/images/json", handle: async (x) => {
       const filters = parseFilters(x.query.get("filters"), FILTERS.images);
       if (text(x.query, "filter") !== "") filters["reference"] = [text(x.query, "filter")];
-      const { images } = await bus.call(imageList, { all: bool(x.query, "all"), filters, digests: bool(x.query, "digests") });
+      const { images } = await bus.call(imageList, { all: bool(x.query, "all"), filters, digests: bool(x.query, "digests"), ...(bool(x.query, "shared-size") ? { sharedSize: true } : {}) });
       return x.json(images);
     } },
     { method: "GET", path: "/images/search", handle: async () => {

@@ -53,7 +53,7 @@ async function diskUsage({ bus }: SystemBackend, x: Exchange): Promise<unknown> 
   const containersOf = wants("container") || wants("image") || wants("volume");
   const [store, images, containers, volumes] = await Promise.all([
     bus.call(imageStoreInfo, {}),
-    wants("image") ? bus.call(imageList, { all: false, filters: {}, digests: false }, patience) : { images: [] },
+    wants("image") ? bus.call(imageList, { all: false, filters: {}, digests: false, sharedSize: true }, patience) : { images: [] },
     containersOf ? bus.call(containerList, { all: true, limit: null, size: wants("container"), filters: {} }, patience) : { containers: [] },
     wants("volume") ? bus.call(volumeList, { filters: {} }, patience) : { volumes: [] },
   ]);

@@ -24,7 +24,7 @@ export type Filters = Readonly<Record<string, readonly string[]>>;
 const ACCEPTED = new Set(["dangling", "label", "before", "since", "reference", "until"]);
 
 /** Docker's listing, newest first. Throws INVALID for filters that do not exist or do not parse. */
-export function listImages(catalog: Catalog, options: { all: boolean; filters: Filters }, now: number): ImageSummary[] {
+export function listImages(catalog: Catalog, options: { all: boolean; filters: Filters; sharedSize?: boolean }, now: number): ImageSummary[] {
   const { filters } = options;
   checkFilters(filters, ACCEPTED);
   const dangling = booleanFilter(filters, "dangling");
@@ -49,7 +49,19 @@ export function listImages(catalog: Catalog, options: { all: boolean; filters: F
   }
   // Equal times happen (reproducible builds): the ID makes the order total.
   rows.sort((a, b) => b.created - a.created || (a.row.Id < b.row.Id ? -1 : 1));
+  if (options.sharedSize === true) fillSharedSizes(catalog, rows.map(({ row }) => row));
   return rows.map(({ row }) => row);
+}
+
+/** What `docker system df` takes off an image's size: layers that another listed image has too. */
+function fillSharedSizes(catalog: Catalog, rows: readonly ImageSummary[]): void {
+  const layersOf = (row: ImageSummary) => {
+    const image = catalog.image(row.Id);
+    return image === null ? [] : image.layers.map((layer, i) => ({ chainId: image.chainIds[i]!, size: layer.size }));
+  };
+  const users = new Map<string, number>();
+  for (const row of rows) for (const { chainId } of layersOf(row)) users.set(chainId, (users.get(chainId) ?? 0) + 1);
+  for (const row of rows) row.SharedSize = layersOf(row).reduce((sum, { chainId, size }) => sum + (users.get(chainId)! > 1 ? size : 0), 0);
 }
 
 function summaryOf(image: CatalogImage, references: readonly ImageReference[]): ImageSummary {

@@ -10,7 +10,7 @@ import type { ImageStore } from "../store/image-store.ts";
 export function queryRoutes(store: ImageStore): Route[] {
   return [
     on(imageResolve, async ({ ref }) => resolved(store, store.find(ref))),
-    on(imageList, async ({ all, filters }) => ({ images: listImages(store.catalog, { all, filters }, store.clock.now()).map((row) => ({ ...row })) })),
+    on(imageList, async ({ all, filters, sharedSize = false }) => ({ images: listImages(store.catalog, { all, filters, sharedSize }, store.clock.now()).map((row) => ({ ...row })) })),
     on(imageInspect, async ({ ref }) => {
       const image = store.find(ref);
       return { image: inspectImage(store.catalog, image, await store.config(image.id)) };
