@@ -26,6 +26,8 @@ async function endsWithin(agent: Agent, entry: Entry, ms: number): Promise<boole
 async function signal(agent: Agent, entry: Entry, number: number): Promise<boolean> {
   const { running } = entry;
   if (!running) return false;
+  // Told first, so that it comes before the death it brings.
+  const told = notice(agent, entry.id, "kill", { signal: String(number) });
   try {
     await running.kill(number);
     if (entry.stored.state.status === "paused" && number === KILL) {
@@ -36,7 +38,7 @@ async function signal(agent: Agent, entry: Entry, number: number): Promise<boole
     if (isGantryError(e, "NOT_RUNNING")) return false;
     throw e;
   }
-  await notice(agent, entry.id, "kill", { signal: String(number) });
+  await told;
   return true;
 }
 
