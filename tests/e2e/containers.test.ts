@@ -138,11 +138,11 @@ test("what is not there yet says so", async () => {
 
 test("nothing is left behind by 50 containers", async () => {
   await engine.ok(["run", "--rm", "busybox", "true"]); // what the first one makes once stays
-  const before = await hostThings();
+  const before = await hostThings(engine.dir);
   for (let batch = 0; batch < 10; batch++) {
     await Promise.all(Array.from({ length: 5 }, () => engine.ok(["run", "--rm", "busybox", "sh", "-c", "echo x > /file"])));
   }
-  await eventually("everything of the containers to be gone", async () => newThings(before, await hostThings()).length === 0).catch(async () => {
-    assert.deepEqual(newThings(before, await hostThings()), []);
+  await eventually("everything of the containers to be gone", async () => newThings(before, await hostThings(engine.dir)).length === 0).catch(async () => {
+    assert.deepEqual(newThings(before, await hostThings(engine.dir)), []);
   });
 });

@@ -52,9 +52,11 @@ test("restart policies hold through a crash of the container and of the engine",
 });
 
 test("gantry down leaves no trace, and two engines run side by side", async () => {
-  const before = await hostThings();
+  const before = await hostThings(engine.dir);
+  let dir: string;
   {
     await using other = await Engine.start();
+    dir = other.dir;
     await other.loadBase("busybox");
     await other.ok(["network", "create", "net"]);
     await other.ok(["run", "-d", "--name", "same-name", "--network", "net", "busybox", "sleep", "1000"]);
@@ -63,5 +65,5 @@ test("gantry down leaves no trace, and two engines run side by side", async () =
     assert.equal(await engine.ok(["ps", "--format", "{{.Names}}"]), "same-name");
     await engine.ok(["rm", "-f", "same-name"]);
   }
-  assert.deepEqual(newThings(before, await hostThings()), []);
+  assert.deepEqual(newThings(before, await hostThings(engine.dir, dir)), []);
 });
