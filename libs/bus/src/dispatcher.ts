@@ -49,6 +49,11 @@ export class Dispatcher {
     this.#logger = logger;
   }
 
+  /** Whether an earlier delivery of the message is being handled: handling this one then means to wait for that. */
+  isHandling({ name, id }: Message): boolean {
+    return this.#running.has(`${name} ${id}`);
+  }
+
   /** Never rejects. */
   handle(incoming: Incoming): Promise<Outcome> | Outcome {
     const { message } = incoming;

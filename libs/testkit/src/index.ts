@@ -3,7 +3,7 @@ export { countLeftovers, hostState, leftovers, type HostState } from "./leftover
 export { testNamespace, testNetwork, type TestHost, type TestNetwork } from "./namespace.ts";
 export { freePort, ServiceProcess, type SpawnOptions } from "./services/process.ts";
 export { startPostgres } from "./services/postgres.ts";
-export { startRabbit } from "./services/rabbit.ts";
+export { startRabbit, type RabbitOptions } from "./services/rabbit.ts";
 export { startRedis } from "./services/redis.ts";
 export type { TestService } from "./services/service.ts";
 export { sharedPostgres, sharedRabbit, sharedRedis, type ServiceUrl } from "./services/shared.ts";

@@ -55,6 +55,7 @@ export class Consumer implements AsyncDisposable {
   readonly #options: ConsumerOptions;
   readonly #closing = new AbortController();
   readonly #inHand = new Set<Promise<void>>();
+  readonly #joined = new Set<Promise<void>>();
   readonly #queued: Delivered[] = [];
   /** Failures seen by this process, by message: brokers differ in what they count. */
   readonly #failures = new Map<string, number>();
@@ -92,6 +93,8 @@ export class Consumer implements AsyncDisposable {
   }
 
   #take(delivered: Delivered): void {
+    // Delivered again on a new channel while the handler still works: no second handler, so none of the `concurrency` is used up.
+    if (this.#options.dispatcher.isHandling(delivered.message)) return void this.#start(delivered, this.#joined);
     this.#queued.push(delivered);
     this.#pump();
   }
@@ -100,14 +103,18 @@ export class Consumer implements AsyncDisposable {
     while (this.#inHand.size < this.#options.concurrency && !this.#closing.signal.aborted) {
       const delivered = this.#queued.shift();
       if (delivered === undefined) return;
-      const work: Promise<void> = this.#handle(delivered).catch((error: unknown) => {
-        this.#options.logger.error({ err: error }, `settling a message failed: ${describeError(error)}`);
-      }).finally(() => {
-        this.#inHand.delete(work);
-        this.#pump();
-      });
-      this.#inHand.add(work);
+      this.#start(delivered, this.#inHand);
     }
+  }
+
+  #start(delivered: Delivered, works: Set<Promise<void>>): void {
+    const work: Promise<void> = this.#handle(delivered).catch((error: unknown) => {
+      this.#options.logger.error({ err: error }, `settling a message failed: ${describeError(error)}`);
+    }).finally(() => {
+      works.delete(work);
+      this.#pump();
+    });
+    works.add(work);
   }
 
   async #handle(delivered: Delivered): Promise<void> {
@@ -116,7 +123,7 @@ export class Consumer implements AsyncDisposable {
     const awaited = typeof raw.properties.replyTo === "string" && raw.properties.replyTo !== "";
     const before = Math.max(failedDeliveries(raw), this.#failures.get(message.id) ?? 0);
     // Every consumer that took it died over it, or it would have been buried.
-    if (before >= maxAttempts && !ordered) {
+    if (before >= maxAttempts && !ordered && !dispatcher.isHandling(message)) {
       const error = fail("INTERNAL", `${message.name} was delivered ${before} times, and its consumers ended while they handled it`);
       return awaited ? this.#answer(delivered, { kind: "dead", error }) : await this.#bury(delivered, error.code, error.message, before);
     }
@@ -198,10 +205,11 @@ export class Consumer implements AsyncDisposable {
     // In order means: the next consumer must not start before this one has ended.
     if (channel != null && !ordered) await Promise.all(this.#tags.map((tag) => channel.cancel(tag).catch(() => undefined)));
     for (const delivered of ordered ? [] : this.#queued.splice(0)) this.#settle(delivered, "nack");
-    if (this.#inHand.size > 0) {
+    const works = [...this.#inHand, ...this.#joined];
+    if (works.length > 0) {
       const { promise: late, resolve } = Promise.withResolvers<"late">();
       const timer = setTimeout(resolve, LIMITS.closeGraceMs, "late");
-      if (await Promise.race([Promise.all(this.#inHand), late]) === "late") logger.warn({ queue: name, messages: this.#inHand.size }, "handlers did not end in time; their messages go back to the queue");
+      if (await Promise.race([Promise.all(works), late]) === "late") logger.warn({ queue: name, messages: this.#inHand.size }, "handlers did not end in time; their messages go back to the queue");
       clearTimeout(timer);
     }
     await this.#kept?.[Symbol.asyncDispose]();

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
-import { isGantryError, silentLogger, systemClock } from "@gantry/kernel";
+import { after, before, beforeEach, describe, test } from "node:test";
+import { isGantryError, systemClock, type Logger } from "@gantry/kernel";
 import { startRabbit, waitFor, type TestService } from "@gantry/testkit";
 import { connect } from "amqplib";
 import { ask, happened, say, toil } from "../contract-suite.ts";
@@ -10,9 +10,17 @@ import { on, type Bus } from "../port.ts";
 /** A broker of our own, which is killed and restarted. */
 describe("RabbitMQ: faults", { timeout: 180_000 }, () => {
   let rabbit: TestService;
-  const open = (service: string): Promise<Bus> => openBus(rabbit.url, { service, clock: systemClock, logger: silentLogger });
+  /** What the buses logged. */
+  let log: string[] = [];
+  const logger: Logger = {
+    debug() {}, info: (_, message) => { log.push(message); }, warn: (_, message) => { log.push(message); }, error: (_, message) => { log.push(message); },
+    child: () => logger,
+  };
+  const open = (service: string): Promise<Bus> => openBus(rabbit.url, { service, clock: systemClock, logger });
 
-  before(async () => { rabbit = await startRabbit(); });
+  // A delivery not acknowledged within two seconds closes its channel: half an hour with the broker's defaults.
+  before(async () => { rabbit = await startRabbit({ settings: { consumer_timeout: "2000", channel_tick_interval: "300" } }); });
+  beforeEach(() => { log = []; });
   after(async () => { await rabbit[Symbol.asyncDispose](); });
 
   /** Deletes a queue under its consumers' feet, or does what makes the broker close a channel. */
@@ -24,19 +32,9 @@ describe("RabbitMQ: faults", { timeout: 180_000 }, () => {
     await model.close();
   }
 
-  test("a queue deleted under its consumer is declared again and consumed", async () => {
-    await using a = await open("a");
-    await using b = await open("b");
-    const done: string[] = [];
-    await using _worker = await b.work(on(toil, async ({ text }) => { done.push(text); return { text }; }));
-    await a.send(toil, { text: "before" });
-    await waitFor(() => done.length === 1);
-    await meddle((channel) => channel.deleteQueue(`gantry.job.${toil.name}`));
-    await waitFor(async () => {
-      await a.send(toil, { text: "after" });
-      return true;
-    });
-    await waitFor(() => done.includes("after"));
+  test("a wrong password is told at once", async () => {
+    await assert.rejects(openBus(rabbit.url.replace("guest:guest", "guest:wrong"), { service: "x", clock: systemClock, logger }),
+      (error) => isGantryError(error, "UNAVAILABLE") && /ACCESS.REFUSED|403/.test(error.message));
   });
 
   test("a publisher whose channel the broker closed (404) goes on with the next", async () => {
@@ -54,102 +52,100 @@ describe("RabbitMQ: faults", { timeout: 180_000 }, () => {
   test("a channel closed for a late acknowledgement (406): topology and consumers come back, the handling is not repeated", async () => {
     await using a = await open("a");
     const { promise: gate, resolve: finish } = Promise.withResolvers<void>();
-    const deliveries: number[] = [];
+    const started: string[] = [];
     const done: string[] = [];
-    await using worker = await a.work(on(toil, async ({ text }, { attempt }) => {
-      deliveries.push(attempt);
+    await using _worker = await a.work(on(toil, async ({ text }) => {
+      started.push(text);
       if (text === "long") await gate;
       done.push(text);
       return { text };
-    }));
+    }), { concurrency: 2 });
     await a.send(toil, { text: "long" });
-    await waitFor(() => deliveries.length === 1);
-    // What the broker does when consumer_timeout passes: it closes the channel of that consumer.
-    await closeConsumingChannel(worker);
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await waitFor(() => started.length === 1);
+    await waitFor(() => log.includes("set up a channel to the message broker again"), { what: "the broker to close the channel" });
+    assert.ok(log.includes("lost a channel to the message broker"));
+    // By now the message was delivered again, on the new channel; it must not start a second time.
+    await a.send(toil, { text: "beside" });
+    await waitFor(() => done.includes("beside"));
     finish();
-    await waitFor(() => done.length === 1);
+    await waitFor(() => done.includes("long"));
     await a.send(toil, { text: "next" });
     await waitFor(() => done.includes("next"));
-    assert.deepEqual(done, ["long", "next"]);
-    assert.equal(deliveries.length, 2);
+    assert.deepEqual(started, ["long", "beside", "next"]);
+    await meddle(async (channel) => {
+      await waitFor(async () => (await channel.checkQueue(`gantry.job.${toil.name}`)).messageCount === 0);
+    });
   });
 
-  test("a broker that is killed and restarted: nothing confirmed is lost, consumers and callers go on", async () => {
+  test("a broker that is killed and restarted: nothing confirmed is lost, and everyone goes on", async () => {
     await using a = await open("a");
     await using b = await open("b");
+    const { promise: gate, resolve: finish } = Promise.withResolvers<void>();
     const jobs = new Set<string>();
     const events: string[] = [];
-    await using _server = await b.serve("suite", [on(say, async ({ text }) => ({ heard: text })), on(ask, async ({ text }) => ({ heard: text }))]);
+    const long: string[] = [];
+    await using _server = await b.serve("suite", [
+      on(say, async ({ text }, { messageId }) => {
+        if (text !== "long") return { heard: text };
+        long.push(messageId);
+        await gate;
+        return { heard: "at last" };
+      }),
+      on(ask, async ({ text }) => ({ heard: text })),
+    ]);
     await using _group = await b.subscribe([on(happened, async ({ text }) => { events.push(text); return { text }; })], { group: "restart" });
     {
-      // Declares the queue; the jobs below wait in it.
+      // Declares the queue in which the jobs wait.
       await using _worker = await b.work(on(toil, async ({ text }) => ({ text })));
     }
+    // RabbitMQ 3.10 writes the names of new quorum queues to disk up to half a second late (Ra's directory is a DETS table), whatever
+    // it confirms: a queue declared just before a crash comes back empty.
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
     for (let n = 0; n < 20; n++) await a.send(toil, { text: `job ${n}` });
-    assert.deepEqual(await a.call(say, { text: "x" }), { heard: "x" });
+    const longCall = a.call(say, { text: "long" }, { timeoutMs: 120_000 });
+    longCall.catch(() => {});
+    await waitFor(() => long.length === 1);
 
     await rabbit.kill();
-    // While the broker is away: what is asked for waits.
-    const call = a.call(say, { text: "across" });
-    const question = a.call(ask, { text: "across?" });
-    const publish = a.publish(happened, { text: "across" });
-    const impatient = a.send(toil, { text: "too late" }, { timeoutMs: 100 });
-    await assert.rejects(impatient, (error) => isGantryError(error, "UNAVAILABLE"));
-    // Calls may find that nobody serves yet: the server comes back with the broker, too, in its own time.
-    const settled = Promise.allSettled([call, question]);
+    // What is begun while the broker is away waits for it, as long as it may.
+    const opening = open("early");
+    const call = a.call(say, { text: "across" }, { timeoutMs: 90_000 });
+    const publishing = a.publish(happened, { text: "across" });
+    const settled = Promise.allSettled([call, publishing]);
+    await assert.rejects(a.send(toil, { text: "too late" }, { timeoutMs: 50 }), (error) => isGantryError(error, "UNAVAILABLE"));
     await rabbit.start();
-    await publish;
-    for (const result of await settled) {
-      if (result.status === "rejected") assert.ok(isGantryError(result.reason, "UNAVAILABLE"), String(result.reason));
-    }
-    await waitFor(() => events.includes("across"), { timeout: 30_000 });
+
+    const [called, published] = await settled;
+    // The server comes back in its own time: a call may be there first.
+    if (called.status === "rejected") assert.ok(isGantryError(called.reason, "UNAVAILABLE"), String(called.reason));
+    else assert.deepEqual(called.value, { heard: "across" });
+    if (published.status === "rejected") assert.ok(isGantryError(published.reason, "UNAVAILABLE"), String(published.reason));
+    else await waitFor(() => events.includes("across"), { timeout: 30_000 });
+    await (await opening)[Symbol.asyncDispose]();
     await waitFor(async () => (await a.call(say, { text: "y" })).heard === "y", { timeout: 30_000 });
     await waitFor(async () => (await a.call(ask, { text: "y" })).heard === "y", { timeout: 30_000 });
-    await using _worker = await b.work(on(toil, async ({ text }) => { jobs.add(text); return { text }; }));
+
+    // The handler that was at work was delivered its message again, from the queue and from the caller: it must not run beside itself.
+    finish();
+    assert.deepEqual(await longCall, { heard: "at last" });
+    assert.equal(long.length, 1);
+
+    await using _worker = await b.work(on(toil, async ({ text }) => { jobs.add(text); return { text }; }), { concurrency: 5 });
     await waitFor(() => Array.from({ length: 20 }, (_, n) => `job ${n}`).every((text) => jobs.has(text)), { timeout: 30_000 });
   });
 
-  test("a handler that was at work when the broker died is not run beside itself", async () => {
+  test("a queue deleted under its consumer is declared again and consumed", async () => {
     await using a = await open("a");
-    const { promise: gate, resolve: finish } = Promise.withResolvers<void>();
-    let running = 0;
-    let most = 0;
-    let calls = 0;
-    await using _server = await a.serve("suite", [on(say, async ({ text }) => {
-      calls++;
-      most = Math.max(most, ++running);
-      await gate;
-      running--;
-      return { heard: text };
-    })]);
-    const call = a.call(say, { text: "once" }, { timeoutMs: 60_000 });
-    await waitFor(() => calls === 1);
-    await rabbit.kill();
-    await rabbit.start();
-    // Delivered again, and asked again, by then; both join the first handling.
+    await using b = await open("b");
+    const done: string[] = [];
+    await using _worker = await b.work(on(toil, async ({ text }) => { done.push(text); return { text }; }));
+    await a.send(toil, { text: "before" });
+    await waitFor(() => done.length === 1);
+    await meddle((channel) => channel.deleteQueue(`gantry.job.${toil.name}`));
     await waitFor(async () => {
-      await a.publish(happened, { text: "" });
+      await a.send(toil, { text: "after" });
       return true;
-    }, { timeout: 30_000 });
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    finish();
-    assert.deepEqual(await call, { heard: "once" });
-    assert.deepEqual([calls, most], [1, 1]);
+    });
+    await waitFor(() => done.includes("after"));
   });
-
-  test("a wrong password is told at once, a broker that is still starting is waited for", async () => {
-    await assert.rejects(openBus(rabbit.url.replace("guest:guest", "guest:wrong"), { service: "x", clock: systemClock, logger: silentLogger }),
-      (error) => isGantryError(error, "UNAVAILABLE") && /ACCESS.REFUSED|403/.test(error.message));
-    await rabbit.stop();
-    const opening = open("early");
-    await rabbit.start();
-    await (await opening)[Symbol.asyncDispose]();
-  });
-
-  /** Makes the broker close the channel of this consumer with PRECONDITION_FAILED: an acknowledgement of an unknown delivery. */
-  async function closeConsumingChannel(worker: AsyncDisposable): Promise<void> {
-    void worker;
-    throw new Error("see below");
-  }
 });

@@ -7,11 +7,16 @@ import type { TestService } from "./service.ts";
 
 const SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 
+export interface RabbitOptions {
+  /** Settings of the `rabbit` application in Erlang's terms: `{ consumer_timeout: "1000" }`. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
 /** Starts Debian's RabbitMQ by itself: own Erlang port mapper, all of it on loopback. Takes some five seconds. */
-export async function startRabbit(): Promise<TestService> {
+export async function startRabbit({ settings = {} }: RabbitOptions = {}): Promise<TestService> {
   if (!existsSync(SERVER)) throw new Error(`${SERVER} is missing: install the Debian package rabbitmq-server`);
   const home = await mkdtemp(path.join(tmpdir(), "gantry-rabbit-"));
-  const rabbit = new Rabbit(home, await freePort(), await freePort(), await freePort());
+  const rabbit = new Rabbit(home, await freePort(), await freePort(), await freePort(), settings);
   try {
     await rabbit.prepare();
     await rabbit.start();
@@ -28,15 +33,17 @@ class Rabbit implements TestService {
   readonly #port: number;
   readonly #mapperPort: number;
   readonly #distributionPort: number;
+  readonly #settings: Readonly<Record<string, string>>;
   #mapper: ServiceProcess | null = null;
   #server: ServiceProcess | null = null;
 
-  constructor(home: string, port: number, mapperPort: number, distributionPort: number) {
+  constructor(home: string, port: number, mapperPort: number, distributionPort: number, settings: Readonly<Record<string, string>>) {
     this.url = `amqp://guest:guest@127.0.0.1:${port}`;
     this.#home = home;
     this.#port = port;
     this.#mapperPort = mapperPort;
     this.#distributionPort = distributionPort;
+    this.#settings = settings;
   }
 
   get running(): boolean { return this.#server?.running ?? false; }
@@ -74,7 +81,10 @@ class Rabbit implements TestService {
       RABBITMQ_GENERATED_CONFIG_DIR: path.join(this.#home, "generated"),
       RABBITMQ_DIST_PORT: String(this.#distributionPort),
       RABBITMQ_SCHEDULER_BUSY_WAIT_THRESHOLD: "none",
-      RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: "-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false +S 2:2 +A 8 +MBas ageffcbf",
+      RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: [
+        "-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false +S 2:2 +A 8",
+        ...Object.entries(this.#settings).map(([name, value]) => `-rabbit ${name} ${value}`),
+      ].join(" "),
     };
     if (this.#mapper?.running !== true) {
       this.#mapper = new ServiceProcess({ command: "epmd", args: ["-port", String(this.#mapperPort), "-address", "127.0.0.1"], env });
