@@ -5,7 +5,9 @@ import { after, before, test } from "node:test";
 import {
   containerCommit, containerKill, containerRemove, containerRestart, containerStart, containerStop, networkCreate, networkRemove, nodeContainerStart, nodeContainerTop, volumeRemove,
 } from "@gantry/contracts";
-import { newId } from "@gantry/kernel";
+import { openDatabase } from "@gantry/database";
+import { newId, silentLogger, systemClock } from "@gantry/kernel";
+import * as scheduler from "@gantry/scheduler";
 import { waitFor } from "@gantry/testkit";
 import { extract, pack } from "tar-stream";
 import { readAll, Rig, unframe } from "./testing/rig.ts";
@@ -14,7 +16,13 @@ import { readAll, Rig, unframe } from "./testing/rig.ts";
 
 const scope = new AsyncDisposableStack();
 let rig: Rig;
-before(async () => { rig = await Rig.open(scope); });
+before(async () => {
+  rig = await Rig.open(scope, async ({ bus, dir }) => {
+    const shared = { clock: systemClock, logger: silentLogger };
+    const database = scope.use(await openDatabase<scheduler.SchedulerTables>(`sqlite:${join(dir, "db")}`, { ...scheduler.databaseOptions, ...shared }));
+    await scheduler.start({ concurrency: 64 }, { bus, database, ...shared }, scope);
+  });
+});
 after(() => scope.disposeAsync());
 
 const sh = (line: string) => ({ Cmd: ["sh", "-c", line] });

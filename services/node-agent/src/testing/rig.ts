@@ -8,12 +8,10 @@ import { DiskContentStore } from "@gantry/content";
 import {
   containerCreate, containerInspect, containerStart, dockerEvent, nodeExecCreate, nodeExecInspect, schedulerInfo, type DockerEvent,
 } from "@gantry/contracts";
-import { openDatabase } from "@gantry/database";
 import { MemoryDigestCache } from "@gantry/digest-cache";
 import { newId, silentLogger, systemClock } from "@gantry/kernel";
 import { openHostNetwork, type HostNetwork } from "@gantry/network";
 import { endSpawner, loadNative, startRuntime } from "@gantry/runtime";
-import * as scheduler from "@gantry/scheduler";
 import { openSnapshots } from "@gantry/snapshots";
 import { tempDir, waitFor } from "@gantry/testkit";
 import * as agent from "../index.ts";
@@ -43,16 +41,15 @@ export class Rig {
     this.bus = scope.use(createLocalBus({ service: "test", clock: systemClock, logger: silentLogger }));
   }
 
-  static async open(scope: AsyncDisposableStack): Promise<Rig> {
+  /** `scheduler` serves the scheduler's queue until the scope ends. */
+  static async open(scope: AsyncDisposableStack, scheduler: (rig: Rig) => Promise<void>): Promise<Rig> {
     const rig = new Rig(scope);
     for (const name of ["run", "db"]) mkdirSync(join(rig.dir, name));
-    const shared = { clock: systemClock, logger: silentLogger };
     scope.defer(() => endSpawner(join(rig.dir, "run/spawner.sock")));
     scope.use(await rig.bus.subscribe([on(dockerEvent, async (event) => { rig.events.push(event); return event; })]));
     rig.content = await DiskContentStore.open({ dir: join(rig.dir, "blobs") });
     rig.images = scope.use(await serveImages(rig.bus, rig.content));
-    const database = scope.use(await openDatabase<scheduler.SchedulerTables>(`sqlite:${join(rig.dir, "db")}`, { ...scheduler.databaseOptions, ...shared }));
-    await scheduler.start({ concurrency: 64 }, { bus: rig.bus, database, ...shared }, scope);
+    await scheduler(rig);
     scope.defer(() => rig.stopAgent());
     scope.defer(() => rig.network.destroy());
     await rig.startAgent();

@@ -11,6 +11,7 @@ import { checkConfig, imageConfigOf, mergeConfig, readConfig } from "../domain/c
 import { checkEndpoint, networkModeOf, wantedNetworks, type WantedNetworks } from "../domain/endpoints.ts";
 import { checkHostConfig, readHostConfig } from "../domain/host-config.ts";
 import { parseVolumesFrom, resolveMounts, type VolumeWish } from "../domain/mounts.ts";
+import { checkPlatform } from "../domain/image-platform.ts";
 import { checkName, generateName, nameInUse } from "../domain/names.ts";
 import { place, type Demand } from "../domain/placement.ts";
 import { object, string, type Json } from "../domain/read.ts";
@@ -29,7 +30,7 @@ const NODE_TIMEOUT_MS = 600_000;
 const NAME_ATTEMPTS = 20;
 
 export function createRoutes(context: Context): Route[] {
-  return [on(containerCreate, async ({ id, name, body }) => {
+  return [on(containerCreate, async ({ id, name, body, platform }) => {
     const known = await getContainer(context.database.query, id);
     if (known !== null) return { id, warnings: [] };
     if (name !== null) checkName(name);
@@ -41,6 +42,7 @@ export function createRoutes(context: Context): Route[] {
     host.NetworkMode = networkModeOf(host.NetworkMode);
     const wanted = wantedNetworks(host, networking, string(body, "MacAddress"));
     const image = await context.bus.call(imageResolve, { ref: user.Image });
+    checkPlatform(platform, user.Image, image.config);
     const config = mergeConfig(user, imageConfigOf(image.config));
     checkConfig(config);
     const prepared = await context.leader.transaction((tx) => prepare(context, tx, { id, name, config, host, wanted, image }));
@@ -129,7 +131,9 @@ async function resolveLinks(host: HostConfig, other: (ref: string) => Promise<Co
   return Promise.all((host.Links ?? []).map(async (link) => {
     const [ref = "", alias = ref] = link.split(":");
     if (ref === "" || alias === "") throw fail("INVALID", `bad format for links: ${link}`);
-    return `${(await other(ref)).id}:${alias.replace(/^.*\//, "")}`;
+    // Not the 404 of the container: clients take that for a missing image, and pull.
+    const linked = await other(ref).catch((cause: Error) => { throw fail("INVALID", `could not get container for ${ref}: ${cause.message}`, { cause }); });
+    return `${linked.id}:${alias.replace(/^.*\//, "")}`;
   }));
 }
 
