@@ -15,7 +15,12 @@ export async function hostThings(...dirs: readonly string[]): Promise<HostThings
     size = ours.size;
     for (const p of all) if (ours.has(p.parent)) ours.add(p.pid);
   }
-  const processes = new Set(all.filter((p) => ours.has(p.pid)).map((p) => `${p.pid} ${p.command}`));
+  // By number and not by ID: idle monitors are used up and replaced.
+  const count = new Map<string, number>();
+  const processes = new Set(all.filter((p) => ours.has(p.pid)).map((p) => {
+    count.set(p.command, (count.get(p.command) ?? 0) + 1);
+    return `${p.command} #${count.get(p.command)}`;
+  }));
   const namespaces = new Set([...ours].flatMap(namespacesOf));
   const mounts = new Set(readFileSync("/proc/self/mountinfo", "utf8").split("\n").filter((line) => line !== "").map((line) => line.split(" ")[4]!));
   const links = new Set(readdirSync("/sys/class/net"));
