@@ -1,8 +1,8 @@
 import {
   containerCommit, containerCreate, containerInspect, containerKill, containerList, containerPause, containerPrune, containerRemove, containerRename,
-  containerRestart, containerStart, containerStop, fail, nodeContainerChanges, nodeContainerResize, nodeContainerTop,
+  containerRestart, containerStart, containerStop, fail, nodeContainerChanges, nodeContainerResize, nodeContainerTop, statusOf,
 } from "@gantry/contracts";
-import { newId } from "@gantry/kernel";
+import { isGantryError, newId } from "@gantry/kernel";
 import { parseAnyReference } from "@gantry/oci";
 import { type Backend, locate, patient } from "../backend.ts";
 import { FILTERS, parseFilters } from "../domain/filters.ts";
@@ -97,9 +97,15 @@ async function create({ bus }: ContainersBackend, x: Exchange): Promise<unknown>
   if (typeof image === "string" && image !== "") parseAnyReference(image);
   const name = text(x.query, "name").replace(/^\//, "");
   const platform = text(x.query, "platform");
-  const { id, warnings } = await bus.call(containerCreate,
-    { id: newId(), name: name === "" ? null : name, body, ...(platform === "" ? {} : { platform }) }, patient(x));
+  const request = { id: newId(), name: name === "" ? null : name, body, ...(platform === "" ? {} : { platform }) };
+  const { id, warnings } = await bus.call(containerCreate, request, patient(x)).catch((error: unknown) => { throw onlyImagesAreMissing(error); });
   return x.json({ Id: id, Warnings: warnings }, 201);
+}
+
+/** Clients take a 404 for a missing image, and pull it. What else is missing (a network, another container) is 400. */
+function onlyImagesAreMissing(error: unknown): unknown {
+  if (!isGantryError(error) || statusOf(error) !== 404 || error.code === "NO_SUCH_IMAGE") return error;
+  return fail("INVALID", error.message, { cause: error });
 }
 
 function ending(x: Exchange): { timeout: number | null; signal: string | null } {

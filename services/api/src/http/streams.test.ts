@@ -239,6 +239,7 @@ test("dockerode creates, starts, inspects, attaches and removes", async () => {
     located(rig),
     on(containerCreate, async ({ name, body }) => {
       if (body["Image"] === "none") throw fail("NO_SUCH_IMAGE", "No such image: none:latest");
+      if (body["Image"] === "lost") throw fail("NO_SUCH_NETWORK", "network lost not found");
       return { id: ID, warnings: [`named ${name}`] };
     }),
     on(containerStart, async () => ({ alreadyStarted: true })),
@@ -255,6 +256,7 @@ test("dockerode creates, starts, inspects, attaches and removes", async () => {
   assert.equal(await readText(stream), "Xbye");
   await container.remove({ force: true });
   await assert.rejects(client.createContainer({ Image: "none" }), { statusCode: 404, message: /No such image: none:latest/ });
+  await assert.rejects(client.createContainer({ Image: "lost" }), { statusCode: 400, message: /network lost not found/ });
 });
 
 test("bodies are JSON and bounded", async () => {

@@ -131,9 +131,7 @@ async function resolveLinks(host: HostConfig, other: (ref: string) => Promise<Co
   return Promise.all((host.Links ?? []).map(async (link) => {
     const [ref = "", alias = ref] = link.split(":");
     if (ref === "" || alias === "") throw fail("INVALID", `bad format for links: ${link}`);
-    // Not the 404 of the container: clients take that for a missing image, and pull.
-    const linked = await other(ref).catch((cause: Error) => { throw fail("INVALID", `could not get container for ${ref}: ${cause.message}`, { cause }); });
-    return `${linked.id}:${alias.replace(/^.*\//, "")}`;
+    return `${(await other(ref)).id}:${alias.replace(/^.*\//, "")}`;
   }));
 }
 
