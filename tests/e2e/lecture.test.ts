@@ -174,7 +174,7 @@ test("the commands of the lecture's table", async () => {
     re(`${id.slice(0, 12)}\\s+pinger\\s+"/bin/sh -c 'node pi…"\\s+${CREATED}\\s+Up (?:Less than a second|[0-9]+ seconds?)\\s+127\\.0\\.0\\.1:[0-9]+->8893/tcp\\s+web`),
   ]);
   assert.equal(await engine.ok(["ps", "-q"]), id.slice(0, 12));
-  assert.equal(await engine.ok(["exec", "web", "sh", "-c", "echo in $(pwd); touch /data/kept"]), "in /home");
+  assert.equal(await engine.ok(["exec", "-u", "root", "web", "sh", "-c", "echo in $(pwd); touch /data/kept"]), "in /home");
   assert.equal(await engine.ok(["volume", "ls", "-q"]), "data");
   assert.equal(await engine.ok(["inspect", "-f", "{{.State.Status}} {{.Config.User}}", "web"]), "running node");
   assert.equal(await engine.ok(["stop", "-t", "5", "web"]), "web");
