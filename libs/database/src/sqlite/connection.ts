@@ -19,7 +19,8 @@ export class SqliteConnection {
     this.#database = new DatabaseSync(path, { readOnly, timeout: 5_000, enableForeignKeyConstraints: true, enableDoubleQuotedStringLiterals: false });
     if (readOnly) return;
     // WAL with NORMAL: a commit costs no fsync; after a power cut the last commits may be gone, and the file is whole.
-    this.#database.exec("pragma journal_mode = wal; pragma synchronous = normal; pragma temp_store = memory; pragma cache_size = -8000;");
+    // Once open, a writer that finds the file locked by another process must not block this one: whoever calls waits and tries again.
+    this.#database.exec("pragma journal_mode = wal; pragma synchronous = normal; pragma temp_store = memory; pragma cache_size = -8000; pragma busy_timeout = 0;");
   }
 
   get inTransaction(): boolean { return this.#database.isTransaction; }
@@ -66,6 +67,14 @@ export class SqliteConnection {
     }
     return prepared;
   }
+}
+
+const SQLITE_BUSY = 5;
+
+/** True when another process (or another connection of this one) holds the file's lock. */
+export function isBusy(error: unknown): boolean {
+  const { code, errcode } = error as { code?: unknown; errcode?: unknown };
+  return code === "ERR_SQLITE_ERROR" && typeof errcode === "number" && (errcode & 0xff) === SQLITE_BUSY;
 }
 
 function toSql(value: unknown): SQLInputValue {

@@ -1,11 +1,12 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { fail } from "@gantry/contracts";
+import { backoffMs, systemClock } from "@gantry/kernel";
 import {
   SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler, type CompiledQuery, type DatabaseConnection, type DatabaseIntrospector,
   type Dialect, type DialectAdapter, type Driver, type Kysely, type QueryCompiler, type QueryResult,
 } from "kysely";
 import { Mutex } from "../mutex.ts";
-import { SqliteConnection, type SqliteResult } from "./connection.ts";
+import { isBusy, SqliteConnection, type SqliteResult } from "./connection.ts";
 
 /**
  * Kysely's dialect for node:sqlite. One connection writes, for one transaction or statement at a time; another reads what is
@@ -29,6 +30,8 @@ class Adapter extends SqliteAdapter {
   override get supportsMultipleConnections(): boolean { return true; }
   override get supportsTransactionalDdl(): boolean { return true; }
 }
+
+const BUSY_TIMEOUT_MS = 10_000;
 
 /** What a transaction's asynchronous work can see, so that it does not wait for itself. */
 interface OpenTransaction { readonly driver: NodeSqliteDriver; open: boolean }
@@ -54,7 +57,7 @@ export class NodeSqliteDriver implements Driver {
   async beginTransaction(session: DatabaseConnection): Promise<void> {
     await this.lock();
     try {
-      this.writer.execute("begin immediate", []);
+      await this.whenFree(() => this.writer.execute("begin immediate", []));
       (session as Session).holdsWriter = true;
     } catch (error) {
       this.unlock();
@@ -107,6 +110,19 @@ export class NodeSqliteDriver implements Driver {
     if (mark?.open === true && mark.driver === this) throw fail("INTERNAL", "a statement outside of the transaction it is part of would wait for itself: use the transaction's `tx`");
   }
 
+  /** Does the work as soon as no other process is writing; fails as SQLite does after ten seconds. */
+  async whenFree<T>(work: () => T): Promise<T> {
+    const deadline = performance.now() + BUSY_TIMEOUT_MS;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return work();
+      } catch (error) {
+        if (!isBusy(error) || performance.now() > deadline) throw error;
+        await systemClock.sleep(backoffMs(attempt, Math.random, { baseMs: 2, maxMs: 50 }));
+      }
+    }
+  }
+
   /** True if the writer was free. */
   tryLock(): boolean { return this.#lock.tryAcquire(); }
   async lock(): Promise<void> { await this.#lock.acquire(); }
@@ -137,7 +153,7 @@ class Session implements DatabaseConnection {
       await this.#driver.lock();
     }
     try {
-      return toResult(writer.execute(query.sql, query.parameters));
+      return toResult(await this.#driver.whenFree(() => writer.execute(query.sql, query.parameters)));
     } finally {
       this.#driver.unlock();
     }

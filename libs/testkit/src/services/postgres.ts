@@ -24,7 +24,7 @@ export async function startPostgres(): Promise<TestService> {
       if (server?.running === true) return;
       const settings = {
         listen_addresses: "127.0.0.1", port: String(port), unix_socket_directories: "", fsync: "off", full_page_writes: "off",
-        synchronous_commit: "off", shared_buffers: "32MB", max_connections: "60", autovacuum: "off", max_wal_size: "256MB",
+        shared_buffers: "32MB", max_connections: "60", autovacuum: "off", max_wal_size: "256MB",
       };
       // Its shared memory is only given back when it ends by a signal that it can catch.
       server = new ServiceProcess({
