@@ -98,7 +98,7 @@ async function demo(): Promise<void> {
     say("Two histories; the lower rows, from USER node down, are the same images, stored once");
     await show("docker history pinger");
     await show("docker history pingrelay");
-    const layers = async (name: string) => JSON.parse(await run("docker", ["inspect", "-f", "{{json .RootFS.Layers}}", name], true)) as string[];
+    const layers = async (name: string) => JSON.parse(await run("docker", ["image", "inspect", "-f", "{{json .RootFS.Layers}}", name], true)) as string[];
     const [a, b] = [await layers("pinger"), await layers("pingrelay")];
     const shared = a.filter((layer) => b.includes(layer));
     process.stdout.write(`${shared.length} of ${a.length} layers are shared: ${shared.map((l) => l.slice(7, 19)).join(", ")}\n`);
@@ -117,4 +117,7 @@ async function demo(): Promise<void> {
   say("Done");
 }
 
-await demo();
+await demo().catch((e: unknown) => {
+  process.stderr.write(`demo: ${e instanceof Error ? e.message : String(e)}\n`);
+  process.exitCode = 1;
+});
