@@ -42,10 +42,12 @@ function startEngine(): Promise<() => Promise<void>> {
   const exited = new Promise<void>((ended) => child.on("exit", () => ended()));
   return new Promise((ready, reject) => {
     let output = "";
+    let told = false;
     child.stdout.on("data", (chunk: Buffer) => {
       output += chunk.toString();
       const line = /^DOCKER_HOST=.*$/m.exec(output);
-      if (line) {
+      if (line && !told) {
+        told = true;
         process.stdout.write(`${line[0]}\n`);
         ready(async () => { child.kill("SIGINT"); await exited; });
       }
