@@ -28,15 +28,16 @@ async function check(name: string, command: string, args: readonly string[]): Pr
   return code === 0 ? { passed: 1, failed: 0, skipped: 0 } : { passed: 0, failed: 1, skipped: 0 };
 }
 
-/** Runs test files in one `node --test`, and counts what ran. A run that dies, or that runs nothing, counts as a failure. */
-async function testFiles(name: string, files: readonly string[], concurrency: number): Promise<Count> {
+/** Runs test files in one `node --test`, with RabbitMQ, Redis and PostgreSQL at hand where `services` says so, and counts what ran. A run that dies, or that runs nothing, counts as a failure. */
+async function testFiles(name: string, files: readonly string[], options: { concurrency: number; services: boolean }): Promise<Count> {
   if (files.length === 0) return { passed: 0, failed: only.length > 0 ? 0 : 1, skipped: 0 };
   console.log(`\n# ${name}: ${files.length} files`);
   const dir = mkdtempSync(join(tmpdir(), "gantry-count-"));
   const counts = join(dir, "counts.json");
   try {
     const code = await run(process.execPath, [
-      "--test", `--test-concurrency=${concurrency}`, "--test-timeout=240000",
+      ...(options.services ? [join(root, "libs/testkit/src/services-runner.ts"), "--", process.execPath] : []),
+      "--test", `--test-concurrency=${options.concurrency}`, "--test-timeout=240000",
       "--test-reporter=dot", "--test-reporter-destination=stdout",
       `--test-reporter=${join(root, "tests/count-reporter.ts")}`, `--test-reporter-destination=${counts}`,
       ...files,
@@ -59,8 +60,8 @@ async function main(): Promise<void> {
     add(await check("lint and import rules", bin("oxlint"), ["--deny-warnings"]));
     add(await check("native, under sanitizers", "make", ["-s", "-j2", "-C", "native", "test"]));
   }
-  add(await testFiles("unit and contract tests", chosen(glob(["libs/*/src/**/*.test.ts", "services/*/src/**/*.test.ts", "infra/**/*.test.ts", "tests/unit/**/*.test.ts"])), 2));
-  add(await testFiles("end to end", chosen(glob(["tests/e2e/**/*.test.ts"])), 1));
+  add(await testFiles("unit and contract tests", chosen(glob(["libs/*/src/**/*.test.ts", "services/*/src/**/*.test.ts", "infra/**/*.test.ts", "tests/unit/**/*.test.ts"])), { concurrency: 2, services: true }));
+  add(await testFiles("end to end", chosen(glob(["tests/e2e/**/*.test.ts"])), { concurrency: 1, services: false }));
 
   console.log(`\n${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ""}`);
   process.exitCode = total.failed === 0 ? 0 : 1;
