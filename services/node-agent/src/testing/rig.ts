@@ -6,12 +6,12 @@ import type { Duplex } from "node:stream";
 import { createLocalBus, on, type Bus } from "@gantry/bus";
 import { DiskContentStore } from "@gantry/content";
 import {
-  containerCreate, containerInspect, containerStart, dockerEvent, nodeExecCreate, nodeExecInspect, schedulerInfo, type DockerEvent,
+  containerCreate, containerInspect, containerList, containerRemove, containerStart, dockerEvent, nodeExecCreate, nodeExecInspect, schedulerInfo, type DockerEvent,
 } from "@gantry/contracts";
 import { MemoryDigestCache } from "@gantry/digest-cache";
 import { newId, silentLogger, systemClock } from "@gantry/kernel";
 import { openHostNetwork, type HostNetwork } from "@gantry/network";
-import { endSpawner, loadNative, startRuntime } from "@gantry/runtime";
+import { endSpawner, loadNative, removeCgroup, startRuntime } from "@gantry/runtime";
 import { openSnapshots } from "@gantry/snapshots";
 import { tempDir, waitFor } from "@gantry/testkit";
 import * as agent from "../index.ts";
@@ -28,6 +28,7 @@ export interface Inspected {
 /** Scheduler and agent over a real runtime, snapshots, network and SQLite; the agent can be taken away and come back. */
 export class Rig {
   readonly instance = randomBytes(4).toString("hex");
+  readonly cgroupParent = `gantry-node-test-${this.instance}`;
   readonly dir: string;
   readonly events: DockerEvent[] = [];
   readonly bus: Bus;
@@ -52,6 +53,12 @@ export class Rig {
     await scheduler(rig);
     scope.defer(() => rig.stopAgent());
     scope.defer(() => rig.network.destroy());
+    // With what a failed test left running.
+    scope.defer(async () => {
+      const { containers } = await rig.bus.call(containerList, { all: true, limit: null, size: false, filters: {} });
+      for (const container of containers) await rig.bus.call(containerRemove, { ref: String(container["Id"]), force: true, volumes: true });
+      await waitFor(() => removeCgroup(rig.cgroupParent).then(() => true), { what: "the cgroups to be empty" });
+    });
     await rig.startAgent();
     return rig;
   }
@@ -65,7 +72,7 @@ export class Rig {
     this.network = await openHostNetwork({ native: native.net, instance: this.instance, ...shared });
     scope.use(this.network);
     await agent.start({
-      nodeId: "n1", stateDir: this.dir, listen: `unix:${join(this.dir, "run/node.sock")}`, address: "", instance: this.instance, cgroupParent: `gantry-test-${this.instance}`, labels: {},
+      nodeId: "n1", stateDir: this.dir, listen: `unix:${join(this.dir, "run/node.sock")}`, address: "", instance: this.instance, cgroupParent: this.cgroupParent, labels: {},
       concurrency: 64,
     }, { bus: this.bus, content: this.content, cache: new MemoryDigestCache({ clock: systemClock }), snapshots, native: native.fs, runtime, network: this.network, ...shared }, scope);
     this.#agent = scope;
