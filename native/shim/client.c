@@ -141,7 +141,8 @@ void client_send(struct client *c, const void *data, size_t len)
 	if (len == 0)
 		return;
 	if (c->output_at + c->output_len + len > c->output_cap) {
-		memmove(c->output, c->output + c->output_at, c->output_len);
+		if (c->output_at > 0 && c->output_len > 0)
+			memmove(c->output, c->output + c->output_at, c->output_len);
 		c->output_at = 0;
 		if (c->output_len + len > c->output_cap) {
 			size_t cap = (c->output_len + len) * 2;

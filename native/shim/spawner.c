@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <link.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,14 +30,34 @@ static int lifeline[2]; /* its end tells idle monitors that the spawner is gone 
 static int notify[2];   /* an idle monitor says that it is taken: {pid, 0}; or {pid, 1}: end */
 static pid_t idle[IDLE];
 
-extern char __executable_start, etext, edata, end;
-
 /* Touches pages now that would be touched on the way to a start. Advice: an old kernel does not know it. */
-static void touch(char *from, char *to, int advice)
+static void touch(uintptr_t from, uintptr_t to, int advice)
 {
 	uintptr_t mask = (uintptr_t)sysconf(_SC_PAGESIZE) - 1;
-	uintptr_t a = (uintptr_t)from & ~mask, b = ((uintptr_t)to + mask) & ~mask;
-	madvise((void *)a, b - a, advice);
+	from &= ~mask;
+	madvise((void *)from, ((to + mask) & ~mask) - from, advice);
+}
+
+/* Code and constants are read, variables are written. */
+static int touch_program(struct dl_phdr_info *info, size_t size, void *ctx)
+{
+	(void)size;
+	(void)ctx;
+	uintptr_t constant_end = 0; /* of variables that the loader made constant */
+	for (int i = 0; i < info->dlpi_phnum; i++)
+		if (info->dlpi_phdr[i].p_type == PT_GNU_RELRO)
+			constant_end = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr + info->dlpi_phdr[i].p_memsz;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+		uintptr_t from = info->dlpi_addr + p->p_vaddr, to = from + p->p_memsz;
+		if (p->p_type != PT_LOAD)
+			continue;
+		if (p->p_flags & PF_W)
+			touch(from < constant_end && constant_end < to ? constant_end : from, to, MADV_POPULATE_WRITE);
+		else
+			touch(from, to, MADV_POPULATE_READ);
+	}
+	return 0;
 }
 
 static void __attribute__((noreturn)) wait_for_work(void)
@@ -45,10 +66,9 @@ static void __attribute__((noreturn)) wait_for_work(void)
 	close(lifeline[1]);
 	close(notify[0]);
 	setsid();
-	char *here = __builtin_frame_address(0);
-	touch(&__executable_start, &etext, MADV_POPULATE_READ);
-	touch(&etext, &end, MADV_POPULATE_WRITE);
-	touch(here - 48 * 1024, here, MADV_POPULATE_WRITE);
+	uintptr_t stack = (uintptr_t)__builtin_frame_address(0);
+	dl_iterate_phdr(touch_program, NULL);
+	touch(stack - 48 * 1024, stack, MADV_POPULATE_WRITE);
 	/* Exclusive: a connection wakes one of those that wait. */
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
 	struct epoll_event work = { .events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = listening };

@@ -27,7 +27,10 @@ export interface ContainerSpec {
   readonlyRootfs: boolean;
   mounts: Mount[];
   namespaces: Namespaces;
-  /** With a user namespace: ID mappings; empty without. */
+  /**
+   * With a user namespace: ID mappings; empty without. The root file system is shown through an ID-mapped mount, so that snapshots
+   * keep their owners; only where kernel or file system cannot do that they must be shifted. Sources of bind mounts are as they are.
+   */
   uidMappings: IdMapping[];
   gidMappings: IdMapping[];
   networks: NetworkInterface[];
@@ -37,6 +40,7 @@ export interface ContainerSpec {
   /** true: Docker's default filter, for the capabilities given. false: unconfined. A JSON text: Docker's profile format. */
   seccomp: boolean | string;
   noNewPrivileges: boolean;
+  /** Asked for, so that one that may not be raised fails the start; as does `oomScoreAdj`. -1: unlimited. */
   rlimits: { type: string; soft: number; hard: number }[];
   sysctls: { name: string; value: string }[];
   devices: Device[];

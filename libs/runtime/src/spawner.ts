@@ -2,12 +2,29 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import type { Socket } from "node:net";
 import { fail } from "@gantry/contracts";
-import { errnoOf, systemClock } from "@gantry/kernel";
+import { errnoOf, isGantryError, systemClock } from "@gantry/kernel";
 import { connectUnix, handshake } from "./connection.ts";
-import { Kind, Writer } from "./wire.ts";
+import { type Frame, Kind, Writer } from "./wire.ts";
 
 const START_MS = 10_000;
 const absent = (e: unknown): boolean => ["ENOENT", "ECONNREFUSED"].includes(errnoOf(e) ?? "");
+
+/**
+ * One request to the spawner and its answer, with a spawner started when none answers. Tried again on a connection that ends
+ * without one: it was to a spawner that was about to end.
+ */
+export async function askSpawner(socket: string, shim: string, request: Buffer): Promise<Frame> {
+  for (const deadline = Date.now() + START_MS; ; await systemClock.sleep(10)) {
+    const connection = await connectSpawner(socket, shim);
+    try {
+      return await handshake(connection, request);
+    } catch (e) {
+      if (!isGantryError(e, "NOT_RUNNING") || Date.now() > deadline) throw e;
+    } finally {
+      connection.destroy();
+    }
+  }
+}
 
 /** A connection to the spawner; starts one when none answers. */
 export async function connectSpawner(socket: string, shim: string): Promise<Socket> {

@@ -1,15 +1,14 @@
-import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { fail } from "@gantry/contracts";
 import { isGantryError, systemClock } from "@gantry/kernel";
-import { Channel, handshake } from "./connection.ts";
+import { Channel } from "./connection.ts";
 import { connectMonitor, isNotice, Notices, openStream, startedContainer } from "./container.ts";
 import { decodeExit, hasMonitorFile, readExit } from "./exit-file.ts";
 import type { AttachOptions, ContainerSpec, ExitStatus, RunningContainer, Runtime } from "./port.ts";
-import { connectSpawner } from "./spawner.ts";
+import { askSpawner, connectSpawner } from "./spawner.ts";
 import { encodeAttach, encodeStart } from "./spec-wire.ts";
-import { type Frame, Kind, Writer } from "./wire.ts";
+import { Kind, Writer } from "./wire.ts";
 
 export { endSpawner } from "./spawner.ts";
 
@@ -35,14 +34,11 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   let disposed = false;
 
   const reap = async (dir: string): Promise<ExitStatus | null> => {
-    const socket = await connectSpawner(options.socket, shim);
     try {
-      return decodeExit((await handshake(socket, new Writer(Kind.reap).str(dir).frame())).reader);
+      return decodeExit((await askSpawner(options.socket, shim, new Writer(Kind.reap).str(dir).frame())).reader);
     } catch (e) {
       if (isGantryError(e, "NOT_FOUND")) return null;
       throw e;
-    } finally {
-      socket.destroy();
     }
   };
 
@@ -54,8 +50,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     return status;
   };
 
-  const start = async (spec: ContainerSpec, { attach = [] }: { attach?: readonly AttachOptions[] } = {}) => {
-    const request = encodeStart(spec, attach.length);
+  const startOnce = async (spec: ContainerSpec, request: Buffer, attach: readonly AttachOptions[]) => {
     const socket = await connectSpawner(options.socket, shim);
     const streams: Promise<Duplex>[] = [];
     const notices = new Notices(() => {
@@ -66,20 +61,31 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
       }
     });
     const channel = keep(new Channel(socket, isNotice, (frame) => notices.take(frame)));
-    const abandon = () => {
+    try {
+      const started = await channel.request(request);
+      const container = startedContainer({ dir: spec.dir, channel, notices, afterwards }, started);
+      return { container, attached: await Promise.all(streams) };
+    } catch (e) {
       channel.close();
       for (const stream of streams) void stream.then((s) => s.destroy(), () => {});
-    };
-    let started: Frame;
-    try {
-      started = await channel.request(request);
-    } catch (e) {
-      abandon();
-      if (isGantryError(e, "NOT_RUNNING")) throw fail("START_FAILED", "the container's monitor ended before the container started", { cause: e });
       throw e;
     }
-    const container = startedContainer({ dir: spec.dir, channel, notices, afterwards }, started);
-    return { container, attached: await Promise.all(streams) };
+  };
+
+  const start = async (spec: ContainerSpec, { attach = [] }: { attach?: readonly AttachOptions[] } = {}) => {
+    const request = encodeStart(spec, attach.length);
+    try {
+      return await startOnce(spec, request, attach);
+    } catch (e) {
+      if (!isGantryError(e, "NOT_RUNNING")) throw e;
+      const lost = fail("START_FAILED", "the container's monitor ended before the container started", { cause: e });
+      /* Nobody took the request: the spawner was about to end. A monitor leaves its file. */
+      if (await hasMonitorFile(spec.dir)) throw lost;
+      await askSpawner(options.socket, shim, new Writer(Kind.ping).frame());
+      return startOnce(spec, request, attach).catch((again: unknown) => {
+        throw isGantryError(again, "NOT_RUNNING") ? lost : again;
+      });
+    }
   };
 
   const reconnect = async (dir: string): Promise<RunningContainer> => {
@@ -114,8 +120,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     }
   };
 
-  const hello: Socket = await connectSpawner(options.socket, shim);
-  await handshake(hello, new Writer(Kind.ping).frame()).finally(() => hello.destroy());
+  await askSpawner(options.socket, shim, new Writer(Kind.ping).frame());
   return {
     start, find,
     async [Symbol.asyncDispose]() {

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
-import { cgroupLayout, endSpawner, readLog, startRuntime } from "./index.ts";
+import { cgroupLayout, endSpawner, readLog } from "./index.ts";
 import { connectUnix } from "./connection.ts";
 import { encodeStart } from "./spec-wire.ts";
 import { FrameSplitter, Kind } from "./wire.ts";
@@ -37,7 +37,7 @@ test("a container outlives spawner and client, is found again, and says how it e
   await rig.runtime[Symbol.asyncDispose]();
   assert.ok(alive(container.pid) && alive(monitor));
 
-  rig.runtime = await startRuntime({ socket: rig.socket });
+  rig.runtime = await rig.connect();
   const found = await rig.runtime.find(spec.dir);
   assert.ok(found !== null && "pid" in found);
   assert.deepEqual([found.id, found.pid, found.startedAt], [container.id, container.pid, container.startedAt]);
@@ -90,7 +90,7 @@ test("a monitor that is killed takes its container with it, and that is told", a
   const monitor = await parentOf(second.container.pid);
   await rig.runtime[Symbol.asyncDispose]();
   process.kill(monitor, "SIGKILL");
-  rig.runtime = await startRuntime({ socket: rig.socket });
+  rig.runtime = await rig.connect();
   const found = await eventually(async () => {
     const found = await rig.runtime.find(second.spec.dir);
     assert.ok(found !== null && !("pid" in found));
@@ -148,7 +148,7 @@ test("a spawner that is gone is started again by the next start", async () => {
 
 test("several clients share one spawner, and start at once", async () => {
   await using rig = await Rig.make();
-  await using other = await startRuntime({ socket: rig.socket });
+  await using other = await rig.connect();
   const both = [rig.runtime, other];
   const codes = await Promise.all(Array.from({ length: 16 }, async (_, i) => {
     const { container } = await both[i % 2]!.start(await rig.spec(["sh", "-c", `exit ${i}`]));

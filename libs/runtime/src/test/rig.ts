@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { Duplex } from "node:stream";
 import { newId } from "@gantry/kernel";
 import {
@@ -36,8 +36,13 @@ export class Rig implements AsyncDisposable {
     await writeFile(join(layer, "etc/group"), "root:x:0:\nalice:x:1000:\nstaff:x:50:alice\naudio:x:29:\n");
     await writeFile(join(layer, "bin/script"), "no program\n", { mode: 0o755 });
     await writeFile(join(layer, "etc/plain"), "not executable\n", { mode: 0o644 });
-    rig.runtime = await startRuntime({ socket: rig.socket });
+    rig.runtime = await rig.connect();
     return rig;
+  }
+
+  /** GANTRY_TEST_SHIM: another build of the program, such as native/build/test/gantry-shim, under sanitizers. */
+  connect(): Promise<Runtime> {
+    return startRuntime({ socket: this.socket, ...(process.env.GANTRY_TEST_SHIM === undefined ? {} : { shim: resolve(process.env.GANTRY_TEST_SHIM) }) });
   }
 
   /** Docker's defaults, with what a test changes. */
