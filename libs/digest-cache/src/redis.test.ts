@@ -19,70 +19,65 @@ digestCacheContractSuite("Redis", async () => {
 
 describe("digest cache: Redis at fault", { timeout: 60_000 }, () => {
   let redis: TestService;
-  let cache: DigestCache;
   let faults: string[];
   before(async () => { redis = await startRedis(); });
   after(async () => { await redis[Symbol.asyncDispose](); });
   beforeEach(() => { faults = []; });
 
   const open = () => openDigestCache(redis.url, { onFault: (operation) => faults.push(operation) });
-  const read = () => readThrough(cache, "k", (value) => value === "truth", () => "truth");
-  const works = () => waitFor(async () => {
+  const read = (cache: DigestCache) => readThrough(cache, "k", (value) => value === "truth", () => "truth");
+  const works = (cache: DigestCache) => waitFor(async () => {
     await cache.set("blob", "probe", "v", 60);
     return (await cache.get("blob", "probe")) === "v";
   }, { what: "the cache to work again" });
 
   test("killed in the middle: answers stay the same and quick, and it is used again when it is back", async () => {
-    cache = await open();
-    assert.equal(await read(), "truth");
+    await using cache = await open();
+    assert.equal(await read(cache), "truth");
     await redis.kill();
     const started = performance.now();
-    for (let n = 0; n < 50; n++) assert.equal(await read(), "truth");
+    for (let n = 0; n < 50; n++) assert.equal(await read(cache), "truth");
     assert.deepEqual(await cache.getMany("blob", ["a", "b"]), [null, null]);
     await cache.delete("blob", "a");
     assert.ok(performance.now() - started < 2_000);
     await redis.start();
-    await works();
+    await works(cache);
     assert.ok(faults.length > 0);
-    await cache[Symbol.asyncDispose]();
   });
 
   test("away at the start: opened all the same", async () => {
     await redis.kill();
-    cache = await open();
-    assert.equal(await read(), "truth");
+    await using cache = await open();
+    assert.equal(await read(cache), "truth");
     await redis.start();
-    await works();
-    await cache[Symbol.asyncDispose]();
+    await works(cache);
   });
 
   test("hanging: operations are given up after their timeout, and not waited for again and again", async () => {
-    cache = await open();
-    await works();
-    const admin = new Redis(redis.url);
+    await using cache = await open();
+    await works(cache);
+    using scope = new DisposableStack();
+    const admin = scope.adopt(new Redis(redis.url), (client) => client.disconnect());
     await admin.call("CLIENT", "PAUSE", "1500", "ALL");
     const started = performance.now();
-    for (let n = 0; n < 20; n++) assert.equal(await read(), "truth");
+    for (let n = 0; n < 20; n++) assert.equal(await read(cache), "truth");
     const elapsed = performance.now() - started;
     assert.ok(elapsed > 200 && elapsed < 1_400, `${elapsed} ms`);
     assert.ok(faults.includes("get"));
-    admin.disconnect();
-    await works();
-    await cache[Symbol.asyncDispose]();
+    await works(cache);
   });
 
   test("lies, and values of another kind, change no answer", async () => {
-    cache = await open();
-    const admin = new Redis(redis.url);
+    await using cache = await open();
+    using scope = new DisposableStack();
+    const admin = scope.adopt(new Redis(redis.url), (client) => client.disconnect());
     await admin.set("gantry:answer:k", "lie");
-    assert.equal(await read(), "truth");
+    assert.equal(await read(cache), "truth");
     await admin.del("gantry:answer:k");
     await admin.rpush("gantry:answer:k", "a list");
-    assert.equal(await read(), "truth");
+    assert.equal(await read(cache), "truth");
     await admin.flushall();
     await sleep(600);
-    assert.equal(await read(), "truth");
-    admin.disconnect();
-    await cache[Symbol.asyncDispose]();
+    assert.equal(await read(cache), "truth");
   });
 });

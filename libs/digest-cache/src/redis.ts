@@ -8,7 +8,7 @@ export interface RedisOptions {
   readonly namespace?: string;
   /** An operation slower than this counts as failed; default 250 ms. A cache that is slow is no help. */
   readonly timeoutMs?: number;
-  /** Told of every operation that failed. */
+  /** Told of every operation that failed or was not tried. */
   readonly onFault?: (operation: string) => void;
 }
 
@@ -77,7 +77,10 @@ export class RedisDigestCache implements DigestCache {
   }
 
   async #try<T>(operation: string, otherwise: T, work: () => Promise<T>): Promise<T> {
-    if (this.#redis.status !== "ready" || performance.now() < this.#pausedUntil) return otherwise;
+    if (this.#redis.status !== "ready" || performance.now() < this.#pausedUntil) {
+      this.#fault(operation, "not connected");
+      return otherwise;
+    }
     try {
       return await work();
     } catch (error) {
