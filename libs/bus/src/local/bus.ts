@@ -147,7 +147,7 @@ class LocalBus implements Bus {
     if (this.#closed) return;
     this.#closed = true;
     await Promise.all([...this.#consumers].map((consumer) => consumer[Symbol.asyncDispose]()));
-    for (const pending of [...this.#pending]) pending.reject(fail("UNAVAILABLE", "the bus was closed before the reply came"));
+    for (const pending of this.#pending) pending.reject(fail("UNAVAILABLE", "the bus was closed before the reply came"));
   }
 }
 

@@ -84,14 +84,14 @@ export class Caller {
       };
       this.#pending.set(id, pending);
       signal?.addEventListener("abort", abort, { once: true });
-      const channel = this.#channel?.current;
-      if (channel != null) pending.publish(channel);
+      const channel = this.#channel?.current ?? null;
+      if (channel !== null) pending.publish(channel);
     });
   }
 
   /** Fails everything that still waits. */
   close(reason: GantryError): void {
-    for (const pending of [...this.#pending.values()]) pending.reject(reason);
+    for (const pending of this.#pending.values()) pending.reject(reason);
   }
 
   #answer(message: ConsumeMessage | null): void {

@@ -200,10 +200,10 @@ export class Consumer implements AsyncDisposable {
     if (this.#closing.signal.aborted) return;
     const { ordered, name, logger } = this.#options;
     this.#closing.abort(fail("UNAVAILABLE", `the consumer of ${name} is being closed`));
-    const channel = this.#kept?.current;
-    if (channel != null) await this.#options.onClosing?.(channel).catch((error: unknown) => logger.debug({}, `closing the consumer of ${name}: ${describeError(error)}`));
+    const channel = this.#kept?.current ?? null;
+    if (channel !== null) await this.#options.onClosing?.(channel).catch((error: unknown) => logger.debug({}, `closing the consumer of ${name}: ${describeError(error)}`));
     // In order means: the next consumer must not start before this one has ended.
-    if (channel != null && !ordered) await Promise.all(this.#tags.map((tag) => channel.cancel(tag).catch(() => undefined)));
+    if (channel !== null && !ordered) await Promise.all(this.#tags.map((tag) => channel.cancel(tag).catch(() => undefined)));
     for (const delivered of ordered ? [] : this.#queued.splice(0)) this.#settle(delivered, "nack");
     const works = [...this.#inHand, ...this.#joined];
     if (works.length > 0) {
