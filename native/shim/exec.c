@@ -57,6 +57,23 @@ static void drop(struct exec *e)
 
 #define GONE (-2) /* instead of an exit code: the container has ended */
 
+static void late_pid(struct exec *e)
+{
+	struct sync_message m;
+	struct err err;
+	while (e->pid == 0) {
+		int fd = -1;
+		size_t n = 1;
+		memset(&m, 0, sizeof m);
+		if (io_recv_fds(e->sync.fd, &m, sizeof m - 1, &fd, &n, MSG_DONTWAIT, &err) <= 0)
+			return;
+		if (fd >= 0)
+			close(fd);
+		if (m.kind == SYNC_PID)
+			e->pid = m.number;
+	}
+}
+
 static void fail(struct exec *e, const char *message, int exit_code, bool plain)
 {
 	char text[1024];
@@ -66,12 +83,14 @@ static void fail(struct exec *e, const char *message, int exit_code, bool plain)
 		e->client->closing = true;
 		client_rearm(e->client);
 	}
+	/* The process may have failed before its helper told of it; unreaped, it would keep the container's PID namespace. */
+	if (e->helper > 0)
+		waitpid(e->helper, NULL, 0);
+	late_pid(e);
 	if (e->pid > 0) {
 		kill(e->pid, SIGKILL);
 		waitpid(e->pid, NULL, 0);
 	}
-	if (e->helper > 0)
-		waitpid(e->helper, NULL, 0);
 	drop(e);
 }
 

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { stat } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { fail } from "@gantry/contracts";
 import { errnoOf, isGantryError, systemClock } from "@gantry/kernel";
@@ -38,6 +39,15 @@ export async function connectSpawner(socket: string, shim: string): Promise<Sock
     }
     if (await launch(socket, shim) === "taken") await systemClock.sleep(20);
   }
+}
+
+/**
+ * Ends a spawner that was started before this `shim` was put in place: it speaks an older wire format, perhaps.
+ * Containers and their monitors stay, and are spoken to in what does not change: watch, attach, kill.
+ */
+export async function endOutdatedSpawner(socket: string, shim: string): Promise<void> {
+  const [serving, program] = await Promise.all([stat(socket).catch(() => null), stat(shim).catch(() => null)]);
+  if (serving !== null && program !== null && program.ctimeMs > serving.ctimeMs) await endSpawner(socket);
 }
 
 /** Runs the spawner on its own; it outlives this process. "taken": another one serves this socket, or is about to. */

@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
-import { cgroupLayout, endSpawner, readLog } from "./index.ts";
+import { cgroupLayout, endSpawner, readLog, startRuntime } from "./index.ts";
 import { connectUnix } from "./connection.ts";
 import { encodeStart } from "./spec-wire.ts";
 import { FrameSplitter, Kind } from "./wire.ts";
@@ -198,4 +198,26 @@ test("a spawner ends when its socket is removed", async () => {
   const spawner = await spawnerOf(rig);
   await rm(rig.socket);
   await eventually(() => assert.ok(!alive(spawner)));
+});
+
+test("a spawner older than the program on disk is replaced; its containers stay", async () => {
+  await using rig = await Rig.make();
+  const shim = join(rig.root, "shim");
+  await endSpawner(rig.socket);
+  await copyFile(new URL("../../../native/build/gantry-shim", import.meta.url), shim);
+  await using first = await startRuntime({ socket: rig.socket, shim });
+  const { container } = await first.start(await rig.spec(["sleep", "1000"]));
+  const old = await spawnerOf(rig);
+  await using same = await startRuntime({ socket: rig.socket, shim });
+  assert.equal(await spawnerOf(rig), old, "a spawner of this program is kept");
+
+  await rm(shim);
+  await copyFile(new URL("../../../native/build/gantry-shim", import.meta.url), shim);
+  await using newer = await startRuntime({ socket: rig.socket, shim });
+  assert.notEqual(await spawnerOf(rig), old);
+  assert.ok(alive(container.pid));
+  await container.kill(9);
+  assert.equal((await container.exited).exitCode, 137);
+  void same;
+  void newer;
 });
