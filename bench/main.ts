@@ -1,9 +1,17 @@
-/** `npm run bench [rounds]`: prints medians, and each row's ratio to the peer of the same run. The machine is noisy: ratios count. */
+/**
+ * `npm run bench -- [rounds]`: start to exit beside crun; `npm run bench -- profile [rounds]`: where the time of a start goes. Prints medians, and each row's ratio to the peer of the same run. The machine
+ * is noisy: ratios count.
+ */
 import { Engine } from "../tests/e2e/support/engine.ts";
 import { startToExit } from "./start-exit.ts";
+import { profile } from "./start-profile.ts";
 
+if (process.argv[2] === "profile") {
+  await profile(Number(process.argv[3] ?? 60));
+  process.exit();
+}
 const rounds = Number(process.argv[2] ?? 40);
-if (!Number.isInteger(rounds) || rounds < 1) throw new Error("usage: npm run bench -- [rounds]");
+if (!Number.isInteger(rounds) || rounds < 1) throw new Error("usage: npm run bench -- [profile] [rounds]");
 
 await using engine = await Engine.start();
 await engine.loadBase("busybox");

@@ -3,6 +3,7 @@ import { copyFileSync, linkSync, mkdirSync, mkdtempSync, rmSync, writeFileSync }
 import { Agent, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { CrunPeer } from "./crun-peer.ts";
 import type { Engine } from "../tests/e2e/support/engine.ts";
 
 /**
@@ -13,6 +14,7 @@ export async function startToExit(engine: Engine, rounds: number): Promise<Recor
   const agent = new Agent({ keepAlive: true });
   const call = (method: string, path: string, body?: unknown) => httpJson(agent, engine.socket, method, path, body);
   await using bundle = crunBundle();
+  await using peer = new CrunPeer();
   const container = async (network: string): Promise<void> => {
     const { Id } = await call("POST", "/containers/create", { Image: "busybox", Cmd: ["/bin/true"], HostConfig: { NetworkMode: network } }) as { Id: string };
     const waited = call("POST", `/containers/${Id}/wait?condition=next-exit`);
@@ -24,7 +26,7 @@ export async function startToExit(engine: Engine, rounds: number): Promise<Recor
   const rows: Record<string, () => Promise<void>> = {
     "gantry API, no network": () => container("none"),
     "gantry API, bridge": () => container("bridge"),
-    "crun run, no network": () => program("crun", ["run", "--bundle", bundle.dir, `gantry-bench-${process.pid}`]),
+    "crun run, no network": () => peer.run(),
     "fork + exec of true": () => program(join(bundle.dir, "rootfs/bin/busybox"), ["true"]),
   };
   const times: Record<string, number[]> = Object.fromEntries(Object.keys(rows).map((name) => [name, []]));
@@ -39,7 +41,8 @@ export async function startToExit(engine: Engine, rounds: number): Promise<Recor
   return times;
 }
 
-function httpJson(agent: Agent, socketPath: string, method: string, path: string, body?: unknown): Promise<unknown> {
+/** One request over a kept connection to a unix socket; answers the parsed body, null for an empty one. */
+export function httpJson(agent: Agent, socketPath: string, method: string, path: string, body?: unknown): Promise<unknown> {
   return new Promise((done, reject) => {
     const text = body === undefined ? "" : JSON.stringify(body);
     const sent = request({ agent, socketPath, method, path, headers: { host: "gantry", "content-type": "application/json", "content-length": Buffer.byteLength(text) } }, (response) => {
@@ -68,7 +71,7 @@ function program(command: string, args: readonly string[]): Promise<void> {
 }
 
 /** An OCI bundle of busybox: what `crun spec` writes, without a terminal, running `true`. */
-function crunBundle(): AsyncDisposable & { readonly dir: string } {
+export function crunBundle(): AsyncDisposable & { readonly dir: string } {
   const dir = mkdtempSync(join(tmpdir(), "gantry-bench-"));
   for (const sub of ["bin", "proc", "dev", "sys", "etc", "tmp"]) mkdirSync(join(dir, "rootfs", sub), { recursive: true });
   copyFileSync("/bin/busybox", join(dir, "rootfs/bin/busybox"));
