@@ -6,7 +6,7 @@ import { Channel } from "./connection.ts";
 import { connectMonitor, isNotice, Notices, openStream, startedContainer } from "./container.ts";
 import { decodeExit, hasMonitorFile, readExit } from "./exit-file.ts";
 import type { AttachOptions, ContainerSpec, ExitStatus, RunningContainer, Runtime } from "./port.ts";
-import { askSpawner, connectSpawner } from "./spawner.ts";
+import { askSpawner, connectSpawner, endOutdatedSpawner } from "./spawner.ts";
 import { encodeAttach, encodeStart } from "./spec-wire.ts";
 import { Kind, Writer } from "./wire.ts";
 
@@ -120,6 +120,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     }
   };
 
+  await endOutdatedSpawner(options.socket, shim);
   await askSpawner(options.socket, shim, new Writer(Kind.ping).frame());
   return {
     start, find,
