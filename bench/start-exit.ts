@@ -1,8 +1,5 @@
 import { spawn } from "node:child_process";
-import { copyFileSync, linkSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, request } from "node:http";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { CrunPeer } from "./crun-peer.ts";
 import type { Engine } from "../tests/e2e/support/engine.ts";
 
@@ -13,7 +10,6 @@ import type { Engine } from "../tests/e2e/support/engine.ts";
 export async function startToExit(engine: Engine, rounds: number): Promise<Record<string, number[]>> {
   const agent = new Agent({ keepAlive: true });
   const call = (method: string, path: string, body?: unknown) => httpJson(agent, engine.socket, method, path, body);
-  await using bundle = crunBundle();
   await using peer = new CrunPeer();
   const container = async (network: string): Promise<void> => {
     const { Id } = await call("POST", "/containers/create", { Image: "busybox", Cmd: ["/bin/true"], HostConfig: { NetworkMode: network } }) as { Id: string };
@@ -27,7 +23,7 @@ export async function startToExit(engine: Engine, rounds: number): Promise<Recor
     "gantry API, no network": () => container("none"),
     "gantry API, bridge": () => container("bridge"),
     "crun run, no network": () => peer.run(),
-    "fork + exec of true": () => program(join(bundle.dir, "rootfs/bin/busybox"), ["true"]),
+    "fork + exec of true": () => program(peer.busybox, ["true"]),
   };
   const times: Record<string, number[]> = Object.fromEntries(Object.keys(rows).map((name) => [name, []]));
   for (let round = -3; round < rounds; round++) {
@@ -68,34 +64,4 @@ function program(command: string, args: readonly string[]): Promise<void> {
     child.on("error", reject);
     child.on("close", (code) => (code === 0 ? done() : reject(new Error(`${command} ended with ${code}: ${errors}`))));
   });
-}
-
-/** An OCI bundle of busybox: what `crun spec` writes, without a terminal, running `true`. */
-export function crunBundle(): AsyncDisposable & { readonly dir: string } {
-  const dir = mkdtempSync(join(tmpdir(), "gantry-bench-"));
-  for (const sub of ["bin", "proc", "dev", "sys", "etc", "tmp"]) mkdirSync(join(dir, "rootfs", sub), { recursive: true });
-  copyFileSync("/bin/busybox", join(dir, "rootfs/bin/busybox"));
-  linkSync(join(dir, "rootfs/bin/busybox"), join(dir, "rootfs/bin/true"));
-  const capabilities = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
-  writeFileSync(join(dir, "config.json"), JSON.stringify({
-    ociVersion: "1.0.0",
-    process: { user: { uid: 0, gid: 0 }, args: ["/bin/true"], env: ["PATH=/bin"], cwd: "/", capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities }, noNewPrivileges: true },
-    root: { path: "rootfs", readonly: true },
-    hostname: "crun",
-    mounts: [
-      { destination: "/proc", type: "proc", source: "proc" },
-      { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755", "size=65536k"] },
-      { destination: "/dev/pts", type: "devpts", source: "devpts", options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"] },
-      { destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"] },
-      { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
-      { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
-    ],
-    linux: {
-      resources: { devices: [{ allow: false, access: "rwm" }] },
-      namespaces: ["pid", "network", "ipc", "uts", "mount"].map((type) => ({ type })),
-      maskedPaths: ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"],
-      readonlyPaths: ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
-    },
-  }));
-  return { dir, async [Symbol.asyncDispose]() { rmSync(dir, { recursive: true, force: true }); } };
 }
