@@ -17,6 +17,7 @@ interface Row { id: number; kind: string; message: string; destination: string; 
 interface Blocked { attempt: number; until: number }
 
 const BATCH = 128;
+const CLOSE_GRACE_MS = 5_000;
 /** Errors that no repetition mends. */
 const PERMANENT = new Set(["INVALID", "TOO_LARGE", "NOT_IMPLEMENTED"]);
 
@@ -26,7 +27,7 @@ const PERMANENT = new Set(["INVALID", "TOO_LARGE", "NOT_IMPLEMENTED"]);
  * sent is kept with the reason in `failed`, and logged.
  *
  * Woken by each commit in this process. With several processes on one PostgreSQL schema, one relay at a time works.
- * Disposing waits for the message being sent.
+ * Disposing waits for the message being sent, up to five seconds: it may be sent again by the next relay.
  */
 export function relayOutbox<S>(database: Database<S>, target: OutboxTarget, options: RelayOptions): AsyncDisposable {
   return new Relay(database, target, options);
@@ -71,7 +72,7 @@ class Relay<S> implements AsyncDisposable {
       try {
         if (await this.#outbox.exclusively(() => this.#drain()) === "busy") this.#later(50);
       } catch (error) {
-        this.#options.logger.error({ err: error }, `outbox: ${describeError(error)}`);
+        this.#options.logger[this.#closed ? "debug" : "error"]({ err: error }, `outbox: ${describeError(error)}`);
         this.#later(1_000);
       }
     }
@@ -151,6 +152,7 @@ class Relay<S> implements AsyncDisposable {
 
   #later(ms: number): void {
     clearTimeout(this.#timer);
+    if (this.#closed) return;
     this.#timer = setTimeout(() => this.#wake(), ms);
     this.#timer.unref();
   }
@@ -160,6 +162,10 @@ class Relay<S> implements AsyncDisposable {
     this.#unsubscribe();
     clearInterval(this.#poll);
     clearTimeout(this.#timer);
-    await this.#running;
+    if (this.#running === null) return;
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, CLOSE_GRACE_MS);
+    await Promise.race([this.#running, late]);
+    clearTimeout(timer);
   }
 }

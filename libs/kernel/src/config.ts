@@ -1,8 +1,9 @@
 import { createRequire } from "node:module";
 import type { Static, TObject, TSchema } from "typebox";
+import type * as TypeboxValue from "typebox/value";
 import { GantryError } from "./errors.ts";
 
-type Validation = Pick<typeof import("typebox/value"), "Check" | "Convert" | "Errors">;
+type Validation = Pick<typeof TypeboxValue, "Check" | "Convert" | "Errors">;
 
 /** Loaded when a configuration is read: it takes 0.1 s, which a short command that imports this package has no use for. */
 function validation(): Validation {

@@ -1,6 +1,6 @@
 import { fail, type BodyOf, type Contract, type ReplyOf } from "@gantry/contracts";
 import { checkMessage } from "@gantry/contracts/validate";
-import { retry } from "@gantry/kernel";
+import { describeError, isGantryError, retry } from "@gantry/kernel";
 import type { ConfirmChannel } from "amqplib";
 import { Dispatcher } from "../dispatcher.ts";
 import { checkKey, newMessageId, queueOf, type Message } from "../message.ts";
@@ -69,7 +69,7 @@ class RabbitBus implements Bus {
     return await this.#tracing.send(owner, contract.name, id, true, async (headers) => {
       const started = performance.now();
       // A query's queue is there only while someone serves it; a command's outlives its server, so ask first.
-      if (contract.kind === "command") await this.#checkServed(contract, owner, timeoutMs);
+      if (contract.kind === "command") await abortable(this.#checkServed(contract, owner, timeoutMs), signal);
       const left = timeoutMs > 0 ? Math.max(1, timeoutMs - (performance.now() - started)) : 0;
       const queue = contract.kind === "command" ? topology.commands(owner) : topology.queries(owner);
       const reply = readReply(await caller.call(queue, contract, { id, name: contract.name, body: text, headers }, { timeoutMs: left, signal }));
@@ -81,10 +81,8 @@ class RabbitBus implements Bus {
   /** One round trip: a message into the void is returned unless someone shows presence. */
   async #checkServed(contract: Contract, owner: string, timeoutMs: number): Promise<void> {
     const { publisher, topology } = this.#parts;
-    try {
-      await publisher.publish(topology.presence, owner, NOTHING, { mandatory: true }, deadlineOf(timeoutMs));
-    } catch (cause) {
-      throw fail("UNAVAILABLE", `nobody serves ${contract.name} (queue ${owner})`, { cause });
+    if (await publisher.tryPublish(topology.presence, owner, NOTHING, { mandatory: true }, deadlineOf(timeoutMs)) === "returned") {
+      throw fail("UNAVAILABLE", `nobody serves ${contract.name} (queue ${owner})`);
     }
   }
 
@@ -201,15 +199,36 @@ function deadlineOf(timeoutMs: number): number {
   return timeoutMs > 0 ? performance.now() + timeoutMs : Infinity;
 }
 
-/** CONFLICT when the queue exists with other properties. Waits while another process registers itself for the same owner. */
+async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return await promise;
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason as Error);
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
+/**
+ * CONFLICT when the queue exists with other properties. Waits while another process registers itself for the same owner, and while a
+ * connection that was just lost is made again.
+ */
 async function openConsumer(name: string, options: ConsumerOptions): Promise<Consumer> {
   try {
     return await retry(() => Consumer.open(options), {
-      clock: options.clock, attempts: 20, baseMs: 20, maxMs: 1_000,
-      retryable: (error) => error instanceof Error && error.message.includes("RESOURCE_LOCKED"),
+      clock: options.clock, attempts: 24, baseMs: 20, maxMs: 1_000, signal: options.link.closing, retryable: (error) => mayPass(error),
     });
   } catch (cause) {
-    if (cause instanceof Error && cause.message.includes("PRECONDITION_FAILED")) throw fail("CONFLICT", `the queue of ${name} exists with other properties: ${cause.message}`, { cause });
-    throw cause;
+    if (isGantryError(cause)) throw cause;
+    const reason = describeError(cause);
+    if (reason.includes("PRECONDITION_FAILED")) throw fail("CONFLICT", `the queue of ${name} exists with other properties: ${reason}`, { cause });
+    throw fail("UNAVAILABLE", `cannot consume ${name}: ${reason}`, { cause });
   }
+}
+
+/** amqplib's words for a lock of another connection, and for a connection that went away in the middle; not for what the broker refused. */
+function mayPass(error: unknown): boolean {
+  return error instanceof Error && /RESOURCE_LOCKED|^(Connection|Channel) (closed|closing|ended)(?! by server)/.test(error.message);
 }

@@ -36,7 +36,7 @@ export class Link implements AsyncDisposable {
         link.#use(await link.#connect());
         return link;
       } catch (error) {
-        const refused = /ACCESS[_-]REFUSED|NOT_ALLOWED|403|530/.test(describeError(error));
+        const refused = /ACCESS[_-]REFUSED|NOT[_-]ALLOWED/.test(describeError(error));
         if (refused || performance.now() > deadline) throw fail("UNAVAILABLE", `cannot connect to the message broker: ${describeError(error)}`, { cause: error });
         options.logger.warn({ attempt }, `waiting for the message broker: ${describeError(error)}`);
         await options.clock.sleep(backoffMs(attempt, Math.random, BACKOFF));

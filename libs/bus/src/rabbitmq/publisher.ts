@@ -34,14 +34,19 @@ export class Publisher {
 
   /** UNAVAILABLE: no queue takes it (with `mandatory`), or no broker until the deadline. QUEUE_FULL: the queue is full. */
   async publish(exchange: string, routingKey: string, content: Buffer, options: Options.Publish, deadline: number): Promise<void> {
+    const outcome = await this.tryPublish(exchange, routingKey, content, options, deadline);
+    if (outcome === "returned") throw unroutable(exchange, routingKey);
+    if (outcome === "refused") throw fail("QUEUE_FULL", `the queue of ${routingKey} is full`);
+  }
+
+  /** As `publish`, for whom it is no error that the broker had no queue for it, or that the queue was full. */
+  async tryPublish(exchange: string, routingKey: string, content: Buffer, options: Options.Publish, deadline: number): Promise<"confirmed" | "returned" | "refused"> {
     await this.#admit();
     try {
       for (;;) {
         const channel = await within(this.#channel!.get(), deadline);
         const outcome = await within(this.#once(channel, exchange, routingKey, content, options), deadline);
-        if (outcome === "confirmed") return;
-        if (outcome === "returned") throw unroutable(exchange, routingKey);
-        if (outcome === "refused") throw fail("QUEUE_FULL", `the queue of ${routingKey} is full`);
+        if (outcome !== "lost") return outcome;
       }
     } finally {
       this.#inFlight--;

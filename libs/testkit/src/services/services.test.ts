@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import test from "node:test";
 import { promisify } from "node:util";
+import { tempDir } from "../temp-dir.ts";
 import { waitFor } from "../wait-for.ts";
 import { startRedis } from "./redis.ts";
 
@@ -28,7 +29,10 @@ test("a service ends with the process that started it, even one that was killed"
     const { readdirSync, readFileSync } = await import("node:fs");
     const children = readFileSync("/proc/self/task/" + process.pid + "/children", "utf8").trim();
     process.stdout.write(children, () => process.kill(process.pid, "SIGKILL"));`;
-  const child = await run(process.execPath, ["--input-type=module", "-e", program]).catch((error: { signal: string; stdout: string }) => error);
+  // Its data directory stays behind with nobody to remove it.
+  using scope = new DisposableStack();
+  const env = { ...process.env, TMPDIR: tempDir(scope) };
+  const child = await run(process.execPath, ["--input-type=module", "-e", program], { env }).catch((error: { signal: string; stdout: string }) => error);
   assert.match(child.stdout, /^[0-9]+$/);
   await waitFor(() => !existsSync(`/proc/${child.stdout}`) || / Z /.test(readFileSync(`/proc/${child.stdout}/stat`, "utf8")), { what: "the server to end" });
 });
