@@ -54,7 +54,7 @@ function readExactly(socket: Socket, bytes: number): Promise<Buffer> {
       if (chunk !== null && chunk.length === bytes) settle(() => resolve(chunk));
     };
     const ended = () => settle(() => reject(fail("NOT_RUNNING", "container is not running")));
-    const failed = (e: Error) => settle(() => reject(errnoOf(e) === "ECONNRESET" ? fail("NOT_RUNNING", "container is not running", { cause: e }) : e));
+    const failed = (e: Error) => settle(() => reject(["ECONNRESET", "EPIPE"].includes(errnoOf(e) ?? "") ? fail("NOT_RUNNING", "container is not running", { cause: e }) : e));
     socket.on("readable", take).on("end", ended).on("error", failed).on("close", ended);
     take();
   });

@@ -12,12 +12,15 @@ import { type Frame, Kind, Writer } from "./wire.ts";
 
 export const monitorSocket = (dir: string): string => join(dir, "shim.sock");
 
+/** What connecting answers when nobody listens any more; ECONNRESET when the listener closed with the connection in its queue. */
+const GONE: ReadonlySet<string> = new Set(["ENOENT", "ECONNREFUSED", "ENOTDIR", "ECONNRESET"]);
+
 /** A connection to the monitor. NOT_RUNNING when there is none. */
 export async function connectMonitor(dir: string): Promise<Socket> {
   try {
     return await connectUnix(monitorSocket(dir));
   } catch (e) {
-    if (["ENOENT", "ECONNREFUSED", "ENOTDIR"].includes(errnoOf(e) ?? "")) throw fail("NOT_RUNNING", "container is not running", { cause: e });
+    if (GONE.has(errnoOf(e) ?? "")) throw fail("NOT_RUNNING", "container is not running", { cause: e });
     throw e;
   }
 }

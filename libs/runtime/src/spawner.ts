@@ -8,7 +8,7 @@ import { connectUnix, handshake } from "./connection.ts";
 import { type Frame, Kind, Writer } from "./wire.ts";
 
 const START_MS = 10_000;
-const absent = (e: unknown): boolean => ["ENOENT", "ECONNREFUSED"].includes(errnoOf(e) ?? "");
+const absent = (e: unknown): boolean => ["ENOENT", "ECONNREFUSED", "ECONNRESET"].includes(errnoOf(e) ?? "");
 
 /**
  * One request to the spawner and its answer, with a spawner started when none answers. Tried again on a connection that ends
