@@ -9,6 +9,7 @@ import { EventHub } from "./event-hub.ts";
 import { ExecNodes } from "./exec-nodes.ts";
 import { createApp } from "./http/app.ts";
 import { dockerRoutes } from "./http/routes.ts";
+import { mountV1 } from "./http/v1/mount.ts";
 import { describeSelf } from "./self.ts";
 import { listen } from "./server/listen.ts";
 import { Upstreams } from "./streams/upstreams.ts";
@@ -51,7 +52,7 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
     version, instance: config.instance, rootDir: config.rootDir, gitCommit: config.gitCommit ?? "", hostname: config.hostname ?? os.hostname(),
   });
   const routes = dockerRoutes({ ...backend, self, execNodes: new ExecNodes(ports.bus) });
-  const app = await createApp(routes, { serverHeader: `Gantry/${version} (linux)`, logger });
+  const app = await createApp(routes, { serverHeader: `Gantry/${version} (linux)`, logger, mount: (it) => mountV1(it, backend, version) });
   scope.defer(() => app.close());
   if (config.listen.length === 0) throw fail("INVALID", "the API has no address to listen on");
   const addresses: string[] = [];

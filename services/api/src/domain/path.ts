@@ -1,4 +1,5 @@
-const VERSIONED = /^\/v([0-9.]+)(?=\/)/;
+/** Docker's versions have a dot: `/v1/…` is not one of them. */
+const VERSIONED = /^\/v([0-9]+\.[0-9.]*)(?=\/)/;
 
 /** The `1.NN` of a path such as `/v1.51/info`; null where there is none. */
 export function versionOf(url: string): string | null {

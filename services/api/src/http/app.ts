@@ -7,12 +7,21 @@ import { isForeignOrigin, isLoopbackHost } from "../domain/host.ts";
 import { routedUrl, versionOf } from "../domain/path.ts";
 import { API_VERSION, negotiate } from "../domain/version.ts";
 import { Exchange, type Route } from "./exchange.ts";
+import { isV1 } from "./v1/mount.ts";
+import { problemOf, PROBLEM_TYPE } from "./v1/problem.ts";
 
 const tracer = trace.getTracer("@gantry/api");
 const MAX_PARAM = 4096;
 
+export interface AppOptions {
+  readonly serverHeader: string;
+  readonly logger: Logger;
+  /** Adds what is no route of Docker's. */
+  readonly mount?: (app: FastifyInstance) => void;
+}
+
 /** The routes with what holds for each of them: versions, headers, errors, one span and one log line a request. */
-export async function createApp(routes: readonly Route[], options: { serverHeader: string; logger: Logger }): Promise<FastifyInstance> {
+export async function createApp(routes: readonly Route[], options: AppOptions): Promise<FastifyInstance> {
   const { logger } = options;
   const app = fastify({
     logger: false,
@@ -50,6 +59,7 @@ export async function createApp(routes: readonly Route[], options: { serverHeade
       },
     });
   }
+  options.mount?.(app);
   await app.ready();
   return app;
 }
@@ -86,6 +96,10 @@ function answerError(error: unknown, request: FastifyRequest, reply: FastifyRepl
     logger.debug({ method: request.method, url: request.originalUrl, error: describeError(error) }, "the client went away");
   } else if (status >= 500 && status !== 501) {
     logger.warn({ method: request.method, url: request.originalUrl, status, error: describeError(error), ...(isGantryError(error) ? {} : { stack: (error as Error).stack }) }, "request failed");
+  }
+  if (isV1(request.originalUrl)) {
+    const document = problemOf(error, request.originalUrl.split("?")[0]!);
+    return reply.code(document.status).header("content-type", PROBLEM_TYPE).send(Buffer.from(JSON.stringify(document)));
   }
   if (status === 304) return reply.code(304).send();
   return sendError(reply, status, error instanceof Error ? error.message : String(error));

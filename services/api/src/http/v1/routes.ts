@@ -1,0 +1,11 @@
+import type { Backend } from "../../backend.ts";
+import { docsRoutes } from "./docs.ts";
+import type { V1App } from "./types.ts";
+
+/**
+ * A family of /v1 routes: a file beside this one. Each route gives schemas of its body, query, parameters and answers: they check what
+ * comes, and are the OpenAPI document.
+ */
+export type V1Family = (app: V1App, backend: Backend) => void;
+
+export const v1Families: readonly V1Family[] = [docsRoutes];
