@@ -6,6 +6,8 @@ export * from "./container.ts";
 export * from "./node.ts";
 export * from "./network.ts";
 export * from "./volume.ts";
+export * from "./token.ts";
+export * from "./token-text.ts";
 export * from "./build.ts";
 export * from "./events.ts";
 export * from "./docker.ts";

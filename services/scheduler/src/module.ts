@@ -11,6 +11,7 @@ import { heartbeatRoute, nodeRoutes, resync } from "./handlers/nodes.ts";
 import { readRoutes } from "./handlers/read.ts";
 import { removeRoutes } from "./handlers/remove.ts";
 import { reportRoutes } from "./handlers/reports.ts";
+import { tokenRoutes } from "./handlers/tokens.ts";
 import { volumeRoutes } from "./handlers/volumes.ts";
 import { ImageNames } from "./image-names.ts";
 import { Leadership } from "./leadership.ts";
@@ -49,7 +50,7 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   scope.use(await bus.subscribe(reportRoutes(context), { group: "scheduler", exclusive: true }));
   scope.use(await bus.serve("scheduler", [
     ...createRoutes(context), ...lifecycleRoutes(context), ...removeRoutes(context), ...readRoutes(context), ...commitRoutes(context),
-    ...networkRoutes(context), ...volumeRoutes(context), ...nodeRoutes(context),
+    ...networkRoutes(context), ...volumeRoutes(context), ...nodeRoutes(context), ...tokenRoutes(context),
   ], { exclusive: true, concurrency: config.concurrency }));
   for (const node of await listNodes(database.query)) {
     // A node that is not there yet reconciles when it registers.

@@ -40,4 +40,19 @@ export const migrations: Readonly<Record<string, Migration>> = {
         .execute();
     },
   },
+  "0002_tokens": {
+    async up(db) {
+      await db.schema.createTable("tokens")
+        .addColumn("id", "varchar(16)", (c) => c.primaryKey())
+        .addColumn("parent", "varchar(16)")
+        .addColumn("hash", "varchar(64)", (c) => c.notNull())
+        .addColumn("name", "varchar(128)", (c) => c.notNull())
+        .addColumn("role", "varchar(16)", (c) => c.notNull())
+        .addColumn("created", "varchar(32)", (c) => c.notNull())
+        .addColumn("expires", "varchar(32)")
+        .addColumn("last_used", "varchar(32)")
+        .execute();
+      await db.schema.createIndex("tokens_by_parent").on("tokens").column("parent").execute();
+    },
+  },
 };
