@@ -9,7 +9,7 @@ import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from "@open
 import { waitFor } from "@gantry/testkit";
 import { Type as T } from "typebox";
 import type { DeadLetter } from "./message.ts";
-import { on, type Bus, type Delivery } from "./port.ts";
+import { GiveBack, on, type Bus, type Delivery } from "./port.ts";
 
 /** A broker, new for the suite. */
 export interface BusHarness extends AsyncDisposable {
@@ -335,6 +335,41 @@ export function busContractSuite(name: string, open: () => Promise<BusHarness>):
       await first[Symbol.asyncDispose]();
       assert.deepEqual([...await who()], ["second"]);
       await assert.rejects(a.serve("lone", []), coded("CONFLICT"));
+    });
+
+    test("queries have servers of their own beside the one of the commands; between two of those, commands wait", async () => {
+      const split = command("split.word.say.v1", Text, T.Object({ heard: T.String() }));
+      const splitAsk = query("split.word.ask.v1", Text, T.Object({ heard: T.String() }));
+      const answer = (heard: string) => async () => ({ heard });
+      await using _one = await a.serve("split", [on(splitAsk, answer("one"))], { only: "queries" });
+      await using _two = await b.serve("split", [on(splitAsk, answer("two"))], { only: "queries" });
+      const first = await a.serve("split", [on(split, answer("first"))], { exclusive: true, only: "commands" });
+      const asked = await Promise.all(Array.from({ length: 20 }, () => b.call(splitAsk, { text: "" })));
+      assert.deepEqual(new Set(asked.map((reply) => reply.heard)), new Set(["one", "two"]));
+      assert.deepEqual(await b.call(split, { text: "" }), { heard: "first" });
+      await first[Symbol.asyncDispose]();
+      const waiting = b.call(split, { text: "" });
+      assert.ok(["one", "two"].includes((await b.call(splitAsk, { text: "" })).heard));
+      await using _second = await b.serve("split", [on(split, answer("second"))], { exclusive: true, only: "commands" });
+      assert.deepEqual(await waiting, { heard: "second" });
+    });
+
+    test("what a handler gives back is handled by the next consumer, and its caller waits on", async () => {
+      const given = command("given.word.say.v1", Text, T.Object({ heard: T.String() }));
+      let refused = 0;
+      const leaving = await a.serve("given", [on(given, async (_, { signal }) => {
+        refused++;
+        if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        throw new GiveBack();
+      })], { exclusive: true });
+      const keys = Array.from({ length: 5 }, (_, n) => `give-back-${n}`);
+      const calls = keys.map((key) => b.call(given, { text: "" }, { key }));
+      await waitFor(() => refused === 5);
+      const seen: string[] = [];
+      await using _next = await b.serve("given", [on(given, async (_, { messageId }) => { seen.push(messageId); return { heard: "next" }; })], { exclusive: true });
+      await leaving[Symbol.asyncDispose]();
+      assert.deepEqual(await Promise.all(calls), keys.map(() => ({ heard: "next" })));
+      assert.deepEqual(seen.toSorted(), keys);
     });
 
     test("closing a consumer waits for its handler, whose signal tells", async () => {

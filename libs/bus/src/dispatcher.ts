@@ -2,7 +2,7 @@ import { fail } from "@gantry/contracts";
 import { GantryError, describeError, type Logger } from "@gantry/kernel";
 import type { Message } from "./message.ts";
 import { LIMITS } from "./options.ts";
-import type { Delivery, Route } from "./port.ts";
+import { GiveBack, type Delivery, type Route } from "./port.ts";
 import { errorText, okText } from "./reply.ts";
 import type { Tracing } from "./tracing.ts";
 import { parse, serialize } from "./validation.ts";
@@ -13,11 +13,13 @@ export type Outcome =
   | { readonly kind: "done"; readonly succeeded: boolean; readonly reply: string }
   /** The handler failed: deliver again, or dead-letter once the attempts are used up. */
   | { readonly kind: "failed"; readonly error: GantryError }
+  /** Left to another consumer: back to the queue. */
+  | { readonly kind: "returned" }
   /** It never will be handled: dead-letter. */
   | { readonly kind: "dead"; readonly error: GantryError };
 
 /** What a caller is answered, whatever became of the message. */
-export function replyOf(outcome: Outcome): string {
+export function replyOf(outcome: Exclude<Outcome, { kind: "returned" }>): string {
   return outcome.kind === "done" ? outcome.reply : errorText(outcome.error);
 }
 
@@ -87,6 +89,7 @@ export class Dispatcher {
         return { kind: "done", succeeded: true, reply: okText(this.#serializeReply(route, reply)) };
       });
     } catch (error) {
+      if (error instanceof GiveBack) return { kind: "returned" };
       if (!(error instanceof GantryError)) this.#logger.error({ err: error, message: message.name, messageId: message.id, attempt: incoming.attempt }, `handling ${message.name} failed: ${describeError(error)}`);
       const coded = asCoded(error);
       return awaited ? { kind: "done", succeeded: false, reply: errorText(coded) } : { kind: "failed", error: coded };

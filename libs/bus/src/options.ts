@@ -8,6 +8,11 @@ export interface BusOptions {
   readonly logger: Logger;
   /** Records the messaging metrics of OpenTelemetry's semantic conventions. */
   readonly meter?: Meter;
+  /**
+   * The broker and this process each end a connection on which they heard nothing for two to three times as long; seconds, default 10.
+   * A process that is cut off or stopped keeps its messages until then.
+   */
+  readonly heartbeatSeconds?: number;
   /** First part of every exchange and queue name at the broker; default `gantry`. Several fleets may share a broker. */
   readonly namespace?: string;
 }
@@ -23,6 +28,7 @@ export const LIMITS = {
   /** Dead letters kept per queue, the newest. */
   deadLetters: 10_000,
   callTimeoutMs: 30_000,
+  heartbeatSeconds: 10,
   concurrency: 64,
   maxAttempts: 3,
   /** How long a consumer that is being closed waits for its handlers before it returns their messages. */

@@ -14,6 +14,14 @@ export interface Delivery {
 
 export type Handler<C extends Contract> = (body: BodyOf<C>, delivery: Delivery) => Promise<ReplyOf<C>>;
 
+/**
+ * Thrown by a handler that must not handle the message, now or ever, while another consumer may: it goes back to the queue, its
+ * caller waits on. Meant for a consumer that is about to be closed: until it is, the message may come again.
+ */
+export class GiveBack extends Error {
+  override readonly name = "GiveBack";
+}
+
 /** A contract with its handler, made by {@link on}; the types meet there and nowhere else. */
 export interface Route {
   readonly contract: Contract;
@@ -79,6 +87,11 @@ export interface Bus extends AsyncDisposable {
 export interface ServeOptions {
   readonly concurrency?: number;
   readonly exclusive?: boolean;
+  /**
+   * Only for `serve`: consumes the owner's commands or its queries alone; default: both. Several processes may so share the queries
+   * while one has the commands. As long as any of them serves, commands are taken: they wait for their server.
+   */
+  readonly only?: "commands" | "queries";
   /** Deliveries before a message is dead-lettered; default 3. */
   readonly maxAttempts?: number;
 }

@@ -43,12 +43,19 @@ class LocalBus implements Bus {
     const text = serialize(contract, "body", body);
     const id = checkKey(options.key);
     return await this.#tracing.send(destination, contract.name, id, true, async (headers) => {
-      const queue = this.#broker.find(destination);
-      if (queue === undefined || !queue.served) throw unserved(contract, destination);
+      const queue = this.#queueOf(contract, destination);
+      if (queue === undefined) throw unserved(contract, destination);
       const reply = readReply(await this.#ask(queue, contract, { id, name: contract.name, body: text, headers }, options));
       checkMessage(contract, "reply", reply);
       return reply as ReplyOf<C>;
     });
+  }
+
+  /** Where a call goes; undefined when nobody serves the owner. A command may wait while its owner's queries are served. */
+  #queueOf(contract: Contract, destination: string): LocalQueue | undefined {
+    const [queue, queries] = [this.#broker.find(destination), this.#broker.find(queriesOf(destination))];
+    if (contract.kind === "query" && queries?.served === true) return queries;
+    return queue?.served === true || queries?.served === true ? queue : undefined;
   }
 
   #ask(queue: LocalQueue, contract: Contract, message: Message, options: CallOptions): Promise<string> {
@@ -101,7 +108,8 @@ class LocalBus implements Bus {
 
   async serve(queue: string, routes: readonly Route[], options: ServeOptions = {}): Promise<AsyncDisposable> {
     this.#checkOpen();
-    return this.#consume(this.#broker.declare(queue, options.exclusive ?? false), routes, options, LIMITS.concurrency);
+    const name = options.only === "queries" ? queriesOf(queue) : queue;
+    return this.#consume(this.#broker.declare(name, options.exclusive ?? false), routes, options, LIMITS.concurrency);
   }
 
   async work(route: Route, options: ServeOptions = {}): Promise<AsyncDisposable> {
@@ -150,6 +158,9 @@ class LocalBus implements Bus {
     for (const pending of this.#pending) pending.reject(fail("UNAVAILABLE", "the bus was closed before the reply came"));
   }
 }
+
+/** The queue of those who serve an owner's queries alone. */
+const queriesOf = (owner: string) => `${owner}.queries`;
 
 function unserved(contract: Contract, destination: string) {
   return fail("UNAVAILABLE", `nobody serves ${contract.name} (queue ${destination})`);

@@ -133,6 +133,7 @@ export class LocalQueue {
   }
 
   #settle(consumer: LocalConsumer, entry: Entry, outcome: Outcome): void {
+    if (outcome.kind === "returned") return this.#return(entry);
     if (entry.answer !== null) return entry.answer(replyOf(outcome));
     if (outcome.kind === "done") return;
     if (outcome.kind === "failed" && entry.deliveries < consumer.maxAttempts) return this.#return(entry);

@@ -21,7 +21,7 @@ import { Topology } from "./topology.ts";
 export async function openRabbitBus(url: string, options: BusOptions): Promise<Bus> {
   await using opening = new AsyncDisposableStack();
   const logger = options.logger.child({ part: "bus" });
-  const open = async (purpose: string) => opening.use(await Link.open(url, { name: `${options.service} ${purpose}`, clock: options.clock, logger }));
+  const open = async (purpose: string) => opening.use(await Link.open(url, { name: `${options.service} ${purpose}`, heartbeatSeconds: options.heartbeatSeconds ?? LIMITS.heartbeatSeconds, clock: options.clock, logger }));
   const out = await open("publisher");
   const topology = new Topology(options.namespace ?? "gantry");
   const publisher = new Publisher();
@@ -111,7 +111,7 @@ class RabbitBus implements Bus {
 
   async serve(owner: string, routes: readonly Route[], options: ServeOptions = {}): Promise<AsyncDisposable> {
     const { topology } = this.#parts;
-    const exclusive = options.exclusive ?? false;
+    const { exclusive = false, only } = options;
     const sign = newMessageId();
     return await this.#consume(owner, routes, { concurrency: LIMITS.concurrency, ...options }, {
       ordered: false,
@@ -119,9 +119,11 @@ class RabbitBus implements Bus {
         const commands = topology.commands(owner);
         const queries = topology.queries(owner);
         if (exclusive) await topology.lockRegistration(channel, owner);
-        await topology.declareDurable(channel, commands, exclusive);
-        await topology.declareQueries(channel, queries, exclusive);
-        return [commands, queries].map((queue) => ({ queue, label: owner, deadKey: commands }));
+        // Also by who serves queries alone: its dead letters go there, and whoever finds it present may send a command.
+        await topology.declareDurable(channel, commands, only === "queries" || exclusive);
+        if (only !== "commands") await topology.declareQueries(channel, queries, exclusive);
+        const queues = only === undefined ? [commands, queries] : [only === "commands" ? commands : queries];
+        return queues.map((queue) => ({ queue, label: owner, deadKey: commands }));
       },
       async onConsuming(channel) {
         if (exclusive) await topology.unlockRegistration(channel, owner);

@@ -132,6 +132,7 @@ export class Consumer implements AsyncDisposable {
         message, messageId: message.id, awaited, attempt, redelivered: raw.fields.redelivered || attempt > 1, signal: this.#closing.signal,
       });
       await failpoint("bus.before-ack");
+      if (outcome.kind === "returned") return this.#settle(delivered, "nack");
       if (awaited) return this.#answer(delivered, outcome);
       if (outcome.kind === "done") return this.#settle(delivered, "ack");
       if (outcome.kind === "dead" || attempt >= maxAttempts) return await this.#bury(delivered, outcome.error.code, outcome.error.message, attempt);
@@ -141,7 +142,7 @@ export class Consumer implements AsyncDisposable {
     }
   }
 
-  #answer(delivered: Delivered, outcome: Outcome): void {
+  #answer(delivered: Delivered, outcome: Exclude<Outcome, { kind: "returned" }>): void {
     const { channel, raw, message } = delivered;
     try {
       channel.publish("", String(raw.properties.replyTo), Buffer.from(replyOf(outcome), "utf8"), {

@@ -5,6 +5,7 @@ import { connect, type ChannelModel } from "amqplib";
 export interface LinkOptions {
   /** Shown by the broker's tools. */
   readonly name: string;
+  readonly heartbeatSeconds: number;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -22,7 +23,7 @@ export class Link implements AsyncDisposable {
   #ready = Promise.withResolvers<ChannelModel>();
 
   private constructor(url: string, options: LinkOptions) {
-    this.#url = withHeartbeat(url);
+    this.#url = withHeartbeat(url, options.heartbeatSeconds);
     this.#options = options;
     this.#ready.promise.catch(() => {});
   }
@@ -102,9 +103,9 @@ export class Link implements AsyncDisposable {
   }
 }
 
-/** A broker that vanished without a word is noticed after some 20 s rather than a minute or two. */
-function withHeartbeat(url: string): string {
+/** The interval that the URL names, else the given one, rather than the broker's minute. */
+function withHeartbeat(url: string, seconds: number): string {
   const parsed = new URL(url);
-  if (!parsed.searchParams.has("heartbeat")) parsed.searchParams.set("heartbeat", "10");
+  if (!parsed.searchParams.has("heartbeat")) parsed.searchParams.set("heartbeat", String(seconds));
   return parsed.href;
 }
