@@ -23,6 +23,7 @@ export const PACKAGES = {
     "dpkg-dev": "indexes a small apt repository, from which a test's RUN apt-get install is served",
     "iproute2": "test hosts in network namespaces",
     "nftables": "lists firewall tables, to see that nothing is left behind",
+    "iptables": "a host's own firewall that drops what is forwarded, which published ports must get past",
     "libcap2-bin": "reads capabilities of containers' processes",
     "strace": "counts what a start costs",
   },
