@@ -14,15 +14,18 @@ export const PACKAGES = {
     "mmdebstrap": "`gantry base debian` and `gantry base node`: base images without a registry",
   },
   demo: {},
+  testbed: {
+    "rabbitmq-server": "the message bus of a fleet",
+    "redis-server": "the digest cache of a fleet",
+    "postgresql": "the database of a fleet",
+    "iproute2": "hosts in network namespaces",
+    "nftables": "cuts and heals links between hosts; lists firewall tables, to see that nothing is left behind",
+    "util-linux": "unshare and nsenter: hosts in namespaces",
+  },
   test: {
-    "rabbitmq-server": "the message bus of a fleet, tested for real",
-    "redis-server": "the digest cache of a fleet, tested for real",
-    "postgresql": "the database of a fleet, tested for real",
     "skopeo": "a second client of the image store's registry API",
     "docker-registry": "a second registry to pull from and push to",
     "dpkg-dev": "indexes a small apt repository, from which a test's RUN apt-get install is served",
-    "iproute2": "test hosts in network namespaces",
-    "nftables": "lists firewall tables, to see that nothing is left behind",
     "iptables": "a host's own firewall that drops what is forwarded, which published ports must get past",
     "libcap2-bin": "reads capabilities of containers' processes",
     "strace": "counts what a start costs",
@@ -34,6 +37,6 @@ export const PACKAGES = {
 
 /** What of `task` is missing, as package → reason. `installed` answers whether dpkg has a package. */
 export function missingPackages(task, installed) {
-  const wanted = { ...PACKAGES.start, ...PACKAGES[task], ...(task === "test" ? PACKAGES.bench : {}) };
+  const wanted = { ...PACKAGES.start, ...PACKAGES[task], ...(task === "test" ? { ...PACKAGES.testbed, ...PACKAGES.bench } : {}) };
   return Object.fromEntries(Object.entries(wanted).filter(([name]) => !installed(name)));
 }

@@ -101,7 +101,7 @@ function buildNative() {
 }
 
 /**
- * Makes this machine able to carry out `task` ("start", "demo", "test", "bench"): checks the system, then brings in Debian
+ * Makes this machine able to carry out `task` ("start", "demo", "testbed", "test", "bench"): checks the system, then brings in Debian
  * packages, Node 26 and pnpm 12 with the libraries, and builds native/. Each is skipped when it is there. Answers Node 26's path.
  */
 export function prepare(task) {

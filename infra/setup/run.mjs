@@ -1,6 +1,6 @@
 /**
  * The entry of every npm script: runs on the Node that the machine has (20 or newer), brings in what is missing, then hands over
- * to Node 26. Usage: run.mjs start|demo|test|bench [arguments]
+ * to Node 26. Usage: run.mjs start|demo|testbed|test|bench [arguments]
  */
 import { spawn } from "node:child_process";
 import { delimiter, join } from "node:path";
@@ -9,6 +9,7 @@ import { ROOT, dockerCommandDir, prepare } from "./prepare.mjs";
 const ENTRY = {
   start: ["services/gantry/src/main.ts", "up"],
   demo: ["services/gantry/src/demo/main.ts"],
+  testbed: ["tests/testbed/main.ts"],
   test: ["tests/run.ts"],
   bench: ["bench/main.ts"],
 };
@@ -21,7 +22,7 @@ if (!entry) {
 }
 const node = prepare(task);
 const path = [join(ROOT, "node_modules", ".bin")];
-if (task === "test" || task === "demo") path.push(...[dockerCommandDir()].filter((dir) => dir !== null));
+if (task === "test" || task === "demo" || task === "testbed") path.push(...[dockerCommandDir()].filter((dir) => dir !== null));
 
 const child = spawn(node, [join(ROOT, entry[0]), ...entry.slice(1), ...args], {
   stdio: "inherit",

@@ -1,35 +1,10 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
+import { Failed, MAIN, ok, ROOT, run, type Result, type RunOptions } from "../../support/command.ts";
 
-export const ROOT = resolve(import.meta.dirname, "../../..");
-const MAIN = join(ROOT, "services/gantry/src/main.ts");
-
-export interface Result { code: number; stdout: string; stderr: string }
-
-export interface RunOptions { input?: string | Buffer; env?: Record<string, string>; cwd?: string; timeoutMs?: number }
-
-/** Runs a program to its end. Never rejects for its exit code. */
-export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<Result> {
-  return new Promise((done, reject) => {
-    const child = spawn(command, args, { cwd: options.cwd ?? ROOT, env: { ...process.env, ...options.env }, stdio: ["pipe", "pipe", "pipe"] });
-    const out: Buffer[] = [];
-    const err: Buffer[] = [];
-    child.stdout.on("data", (chunk: Buffer) => out.push(chunk));
-    child.stderr.on("data", (chunk: Buffer) => err.push(chunk));
-    const limit = setTimeout(() => child.kill("SIGKILL"), options.timeoutMs ?? 120_000);
-    child.on("error", reject);
-    child.on("close", (code) => {
-      clearTimeout(limit);
-      done({ code: code ?? -1, stdout: Buffer.concat(out).toString(), stderr: Buffer.concat(err).toString() });
-    });
-    child.stdin.on("error", () => {}); // a program may end before it has read everything
-    child.stdin.end(options.input ?? "");
-  });
-}
-
-export class Failed extends Error {}
+export { eventually, Failed, ROOT, run, type Result, type RunOptions } from "../../support/command.ts";
 
 /** A Gantry of a test's own: one process, its own state directory; the stock docker command drives it. */
 export class Engine implements AsyncDisposable {
@@ -88,10 +63,8 @@ export class Engine implements AsyncDisposable {
   }
 
   /** The stock docker command, whose failure fails the test; answers stdout without the last newline. */
-  async ok(args: readonly string[], options: RunOptions = {}): Promise<string> {
-    const result = await this.docker(args, options);
-    if (result.code !== 0) throw new Failed(`docker ${args.join(" ")} ended with ${result.code}\n${result.stdout}${result.stderr}`);
-    return result.stdout.replace(/\n$/, "");
+  ok(args: readonly string[], options: RunOptions = {}): Promise<string> {
+    return ok("docker", args, { ...options, env: { ...this.env(), ...options.env } });
   }
 
   /** The `gantry` command. */
@@ -110,16 +83,5 @@ export class Engine implements AsyncDisposable {
     const result = await this.gantry(["down", "--state-dir", this.dir]);
     if (result.code !== 0) throw new Failed(`gantry down ended with ${result.code}\n${result.stdout}${result.stderr}`);
     rmSync(this.dir, { recursive: true, force: true });
-  }
-}
-
-/** Waits until `condition` answers something other than null or false; fails after `timeoutMs`. */
-export async function eventually<T>(what: string, condition: () => Promise<T | null | false>, timeoutMs = 15_000): Promise<T> {
-  const end = performance.now() + timeoutMs;
-  for (;;) {
-    const value = await condition();
-    if (value !== null && value !== false) return value;
-    if (performance.now() > end) throw new Failed(`waited ${timeoutMs} ms for ${what}`);
-    await new Promise((r) => setTimeout(r, 25));
   }
 }

@@ -73,8 +73,8 @@ export async function freePort(): Promise<number> {
 }
 
 /** Connects, sends `greeting`, and tells whether the answer begins with `expected`. */
-export async function answers(port: number, greeting: string, expected: string): Promise<boolean> {
-  const socket = createConnection({ host: "127.0.0.1", port });
+export async function answers(port: number, greeting: string, expected: string, host = "127.0.0.1"): Promise<boolean> {
+  const socket = createConnection({ host, port });
   socket.setTimeout(2_000, () => socket.destroy());
   try {
     await once(socket, "connect");

@@ -1,0 +1,118 @@
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import type { ServerPlan } from "@gantry/testkit";
+import { postgresServer, rabbitServer, redisServer } from "@gantry/testkit";
+import { MAIN } from "../support/command.ts";
+
+/** What a testbed consists of; all else follows from it. */
+export interface Layout {
+  /** Absolute: everything of the testbed is in it. */
+  readonly dir: string;
+  /** Five letters and digits that each name outside of the directory carries: bridge, links, cgroups. */
+  readonly tag: string;
+  /** The first three bytes of its addresses. */
+  readonly subnet: string;
+  readonly agents: number;
+  readonly workers: number;
+  readonly schedulers: number;
+  readonly logLevel: string;
+  /** Variables for services, besides and before those they are given here: of all (`*`) or by name. */
+  readonly env: Readonly<Record<string, Readonly<Record<string, string>>>>;
+}
+
+export interface HostPlan {
+  readonly name: string;
+  readonly address: string;
+  /** The machine's end of its cable. */
+  readonly link: string;
+  /** Its own directory. */
+  readonly dir: string;
+  readonly cgroupParent: string;
+  /** Directories of it that are seen elsewhere on the host: from → to. */
+  readonly binds: Readonly<Record<string, string>>;
+}
+
+export interface ProcessPlan {
+  readonly name: string;
+  readonly host: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export const CONTROL = "control";
+const PORTS = { rabbit: 5672, epmd: 4369, distribution: 25672, postgres: 5432, redis: 6379, imageStore: 7001, build: 7002, agent: 7003 };
+/** Where the control host sees the database's directory: one that the user `postgres` can reach, wherever the testbed is. */
+const POSTGRES_HOME = "/var/lib/postgresql";
+
+export const bridgeOf = ({ tag }: Layout): string => `gtb-${tag}`;
+export const machineAddress = ({ subnet }: Layout): string => `${subnet}.1`;
+export const tableOf = ({ tag }: Layout): string => `gantry_testbed_${tag}`;
+export const socketOf = ({ dir }: Layout): string => join(dir, "docker.sock");
+export const logOf = ({ dir }: Layout, process: string): string => join(dir, "logs", `${process}.log`);
+
+const numbered = (name: string, count: number): string[] => Array.from({ length: count }, (_, i) => `${name}-${i + 1}`);
+
+/** `control` with brokers and control services, then one for each build worker and node agent, named as these. */
+export function hostsOf(layout: Layout): HostPlan[] {
+  return [CONTROL, ...numbered("worker", layout.workers), ...numbered("agent", layout.agents)].map((name, i) => {
+    const dir = join(layout.dir, "hosts", name);
+    return {
+      name, dir, address: `${layout.subnet}.${i + 2}`, link: `gt${layout.tag}-${i + 1}`, cgroupParent: `gantry-testbed-${layout.tag}-${name}`,
+      binds: name === CONTROL ? { [join(dir, "postgres")]: POSTGRES_HOME } : {},
+    };
+  });
+}
+
+const addressOf = (layout: Layout, host: string): string => hostsOf(layout).find(({ name }) => name === host)!.address;
+
+/** RabbitMQ, PostgreSQL and Redis on the control host. */
+export function brokersOf(layout: Layout): ServerPlan[] {
+  const address = addressOf(layout, CONTROL);
+  const home = (name: string) => join(layout.dir, "hosts", CONTROL, name);
+  return [
+    rabbitServer({ home: home("rabbit"), address, port: PORTS.rabbit, mapperPort: PORTS.epmd, distributionPort: PORTS.distribution }),
+    postgresServer({ home: POSTGRES_HOME, homeFromHere: home("postgres"), address, port: PORTS.postgres, clients: `${layout.subnet}.0/24` }),
+    redisServer({ home: home("redis"), address, port: PORTS.redis }),
+  ];
+}
+
+/** The services, each `gantry <service>` in a process of its own. */
+export function servicesOf(layout: Layout): ProcessPlan[] {
+  const [rabbit, postgres, redis] = brokersOf(layout).map(({ url }) => url);
+  const shared: Record<string, string> = { GANTRY_BUS_URL: rabbit!, GANTRY_DATABASE_URL: postgres!, GANTRY_CACHE_URL: redis!, GANTRY_LOG_LEVEL: layout.logLevel };
+  const imageStore = `unix:${join(layout.dir, "image-store.sock")}`;
+  const service = (name: string, kind: string, host: string, env: Record<string, string>): ProcessPlan => ({
+    name, host, command: process.execPath, args: [MAIN, kind], env: { ...layout.env["*"], ...layout.env[name], ...shared, ...env },
+  });
+  const onHost = (host: string) => {
+    const { dir, cgroupParent } = hostsOf(layout).find(({ name }) => name === host)!;
+    return { GANTRY_STATE_DIR: join(dir, "state"), GANTRY_CGROUP_PARENT: cgroupParent, GANTRY_INSTANCE: instanceOf(layout, host), GANTRY_IMAGE_STORE: imageStore };
+  };
+  return [
+    service("image-store", "image-store", CONTROL, { GANTRY_LISTEN: imageStore, GANTRY_BLOB_DIR: join(layout.dir, "hosts", CONTROL, "blobs") }),
+    ...numbered("scheduler", layout.schedulers).map((name) => service(name, "scheduler", CONTROL, {})),
+    ...numbered("agent", layout.agents).map((name) => service(name, "node-agent", name, {
+      ...onHost(name), GANTRY_NODE_ID: name, GANTRY_LISTEN: `${addressOf(layout, name)}:${PORTS.agent}`,
+    })),
+    ...numbered("worker", layout.workers).map((name) => service(name, "build", name, {
+      ...onHost(name), GANTRY_WORKER: name, GANTRY_LISTEN: `unix:${join(layout.dir, `${name}.sock`)}`,
+    })),
+    service("api", "api", CONTROL, {
+      GANTRY_LISTEN: `unix:${socketOf(layout)}`, GANTRY_IMAGE_STORE: imageStore, GANTRY_INSTANCE: instanceOf(layout, CONTROL), GANTRY_ROOT_DIR: layout.dir,
+    }),
+  ];
+}
+
+/** Everything that runs, brokers first. */
+export function processesOf(layout: Layout): ProcessPlan[] {
+  const brokers = brokersOf(layout).flatMap(({ programs }) => programs).map(({ name, command, args, env = {}, user }): ProcessPlan => ({
+    name, host: CONTROL, env: { LANG: "C.UTF-8", ...env },
+    ...(user === undefined ? { command, args } : { command: "setpriv", args: [`--reuid=${user}`, `--regid=${user}`, "--clear-groups", "--", command, ...args] }),
+  }));
+  return [...brokers, ...servicesOf(layout)];
+}
+
+function instanceOf(layout: Layout, host: string): string {
+  return createHash("sha256").update(`${layout.tag} ${host}`).digest("hex").slice(0, 8);
+}
