@@ -5,6 +5,7 @@ export * from "./image.ts";
 export * from "./container.ts";
 export * from "./node.ts";
 export * from "./network.ts";
+export * from "./overview.ts";
 export * from "./volume.ts";
 export * from "./token.ts";
 export * from "./token-text.ts";

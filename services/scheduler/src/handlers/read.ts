@@ -1,14 +1,15 @@
 import { on, type Route } from "@gantry/bus";
 import {
-  containerInspect, containerList, containerLocate, containersUsingImage, fail, nodeContainerSize, schedulerInfo,
+  containerInspect, containerList, containerLocate, containerRows, containersUsingImage, fail, nodeContainerSize, schedulerInfo,
 } from "@gantry/contracts";
 import { callNode, type Context } from "../context.ts";
 import { checkContainerFilters, matchesContainer, type FilterContext, type Filters } from "../domain/filters.ts";
 import { inspectContainer } from "../domain/inspect.ts";
 import { listRow } from "../domain/list-row.ts";
+import { overviewRow } from "../domain/overview-row.ts";
 import type { ContainerRecord } from "../domain/record.ts";
 import { isRunning } from "../domain/state.ts";
-import { containersOfImages, countByStatus, listContainers, resolveContainer } from "../store/containers.ts";
+import { containersOfImages, countByStatus, getContainers, listContainers, resolveContainer } from "../store/containers.ts";
 import { getNode, listNodes } from "../store/nodes.ts";
 import { resolveNetwork } from "../store/networks.ts";
 
@@ -30,6 +31,11 @@ export function readRoutes(context: Context): Route[] {
       const now = context.clock.now();
       return { containers: await Promise.all(rows.map(async (record) =>
         listRow(record, now, await context.images.shown(record.spec.config.Image, record.imageId), size ? await sizeOf(record) : null))) };
+    }),
+
+    on(containerRows, async ({ ids, limit }) => {
+      const records = ids === null ? (await listContainers(db, null)).slice(0, limit) : await getContainers(db, ids);
+      return { rows: await Promise.all(records.map(async (record) => overviewRow(record, await context.images.shown(record.spec.config.Image, record.imageId)))) };
     }),
 
     on(containerInspect, async ({ ref, size }) => {

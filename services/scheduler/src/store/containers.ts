@@ -26,6 +26,12 @@ export async function getContainer(db: Db, id: string): Promise<ContainerRecord 
   return row ? toRecord(row) : null;
 }
 
+/** Those of `ids` that exist. */
+export async function getContainers(db: Db, ids: readonly string[]): Promise<ContainerRecord[]> {
+  if (ids.length === 0) return [];
+  return (await db.selectFrom("containers").selectAll().where("id", "in", [...ids]).execute()).map(toRecord);
+}
+
 export async function nameOwner(db: Db, name: string): Promise<string | null> {
   return (await db.selectFrom("containers").select("id").where("name", "=", name).executeTakeFirst())?.id ?? null;
 }
