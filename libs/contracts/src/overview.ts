@@ -17,8 +17,6 @@ export const NodeRow = T.Object({
   cpus: T.Integer(),
   memory: T.Integer(),
   memoryUsed: Nullable(T.Integer()),
-  /** Running ones. */
-  containers: T.Integer(),
 });
 export type NodeRow = Static<typeof NodeRow>;
 

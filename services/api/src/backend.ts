@@ -3,6 +3,7 @@ import type { ContentStore } from "@gantry/content";
 import { containerLocate, type ReplyOf } from "@gantry/contracts";
 import type { Clock, Logger } from "@gantry/kernel";
 import type { EventHub } from "./event-hub.ts";
+import type { LiveHub } from "./live/hub.ts";
 import type { Upstreams } from "./streams/upstreams.ts";
 
 /** What the route families are given; each takes the part that it needs. */
@@ -10,6 +11,7 @@ export interface Backend {
   readonly bus: Pick<Bus, "call" | "send">;
   readonly upstreams: Upstreams;
   readonly events: EventHub;
+  readonly live: LiveHub;
   readonly content: ContentStore;
   readonly clock: Clock;
   readonly logger: Logger;

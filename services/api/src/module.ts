@@ -9,7 +9,10 @@ import { EventHub } from "./event-hub.ts";
 import { ExecNodes } from "./exec-nodes.ts";
 import { createApp } from "./http/app.ts";
 import { dockerRoutes } from "./http/routes.ts";
+import { mountDashboard } from "./http/dashboard/mount.ts";
 import { mountV1 } from "./http/v1/mount.ts";
+import { LiveHub } from "./live/hub.ts";
+import { busSource } from "./live/source.ts";
 import { describeSelf } from "./self.ts";
 import { listen } from "./server/listen.ts";
 import { Upstreams } from "./streams/upstreams.ts";
@@ -21,6 +24,7 @@ export const Config = T.Object({
   rootDir: T.String({ default: "/var/lib/gantry", description: "state directory, as docker info shows it" }),
   instance: T.String({ default: "", description: "instance ID, as docker info shows it" }),
   hostname: T.Optional(T.String({ description: "name of this machine; default: its hostname" })),
+  dashboardDir: T.Optional(T.String({ description: "directory of the built dashboard (services/dashboard/dist)" })),
   version: T.Optional(T.String()),
   gitCommit: T.Optional(T.String()),
 });
@@ -46,13 +50,17 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   const logger = ports.logger.child({ service: "api" });
   const events = scope.use(await EventHub.open(ports.bus));
   const upstreams = scope.use(new Upstreams());
-  const backend: Backend = { ...ports, logger, events, upstreams, imageStore: { address: config.imageStore, headers: bearer(config.imageStoreToken) } };
+  const live = scope.use(new LiveHub({ source: busSource(ports.bus), bus: ports.bus, events, clock: ports.clock, logger }));
+  const backend: Backend = { ...ports, logger, events, live, upstreams, imageStore: { address: config.imageStore, headers: bearer(config.imageStoreToken) } };
   const version = config.version ?? VERSION;
   const self = describeSelf({
     version, instance: config.instance, rootDir: config.rootDir, gitCommit: config.gitCommit ?? "", hostname: config.hostname ?? os.hostname(),
   });
   const routes = dockerRoutes({ ...backend, self, execNodes: new ExecNodes(ports.bus) });
-  const app = await createApp(routes, { serverHeader: `Gantry/${version} (linux)`, logger, mount: (it) => mountV1(it, backend, version) });
+  const app = await createApp(routes, { serverHeader: `Gantry/${version} (linux)`, logger, mount: (it) => {
+    mountV1(it, backend, version);
+    mountDashboard(it, config.dashboardDir ?? null);
+  } });
   scope.defer(() => app.close());
   if (config.listen.length === 0) throw fail("INVALID", "the API has no address to listen on");
   const addresses: string[] = [];

@@ -33,7 +33,7 @@ export function App({ live }: { readonly live: Live }) {
         <p className={`connection ${state.connection}`} role="status">{CONNECTION[state.connection]}</p>
       </header>
       <main>
-        <Nodes nodes={state.nodes} now={now} />
+        <Nodes nodes={state.nodes} containers={state.containers} now={now} />
         <Containers containers={state.containers} nodes={state.nodes} now={now} />
         <Builds builds={state.builds} now={now} />
       </main>

@@ -3,13 +3,13 @@ export interface NodeRow {
   readonly id: string;
   readonly name: string;
   readonly address: string;
-  readonly state: "ready" | "unreachable" | "drained";
+  /** ready, drained, unreachable */
+  readonly state: string;
   /** When it came into this state. */
   readonly since: number | null;
   readonly cpus: number;
   readonly memory: number;
-  readonly memoryUsed: number;
-  readonly containers: number;
+  readonly memoryUsed: number | null;
 }
 
 export interface PortRow {
@@ -26,10 +26,13 @@ export interface ContainerRow {
   readonly command: string;
   /** Docker's: created, running, paused, restarting, removing, exited, dead. */
   readonly state: string;
-  /** Docker's STATUS column. */
-  readonly status: string;
+  readonly health: string | null;
+  readonly exitCode: number | null;
+  /** ID of its node. */
   readonly node: string;
   readonly created: number;
+  /** When it started or ended. */
+  readonly since: number | null;
   readonly ports: readonly PortRow[];
 }
 

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { BuildRow, ContainerRow } from "./rows.ts";
 import { applyEvent, EMPTY } from "./state.ts";
 
-const container = (id: string, created: number, state = "running"): ContainerRow => ({ id, name: id, image: "busybox", command: "sh", state, status: "", node: "a", created, ports: [] });
+const container = (id: string, created: number, state = "running"): ContainerRow => ({ id, name: id, image: "busybox", command: "sh", state, health: null, exitCode: null, node: "a", created, since: null, ports: [] });
 const build = (id: string, created: number): BuildRow => ({ id, state: "queued", tags: [], step: 0, steps: 0, worker: null, attempts: 1, error: null, created, started: null, finished: null });
 
 test("a snapshot replaces what was there, newest first", () => {

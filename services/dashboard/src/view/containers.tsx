@@ -1,6 +1,6 @@
 import { useState } from "react";
 import type { ContainerRow, NodeRow } from "../live/rows.ts";
-import { duration, ports, shortId } from "./format.ts";
+import { duration, ports, shortId, status } from "./format.ts";
 import { matches } from "./search.ts";
 import { StateMark } from "./state-mark.tsx";
 
@@ -13,6 +13,7 @@ export function Containers({ containers, nodes, now }: Props) {
   const [search, setSearch] = useState("");
   const [all, setAll] = useState(true);
   const names = new Map(nodes.map((node) => [node.id, node.name]));
+  const unreachable = new Set(nodes.filter((node) => node.state === "unreachable").map((node) => node.id));
   const found = containers.filter((row) => (all || row.state === "running") && matches(search, [row.id, row.name, row.image, row.state, names.get(row.node) ?? row.node]));
   return (
     <section aria-labelledby="containers">
@@ -32,7 +33,7 @@ export function Containers({ containers, nodes, now }: Props) {
                 <td>{row.name}</td>
                 <td title={row.command}>{row.image}</td>
                 <td><StateMark state={row.state} /></td>
-                <td>{row.status}</td>
+                <td>{status(row, now)}{unreachable.has(row.node) ? <span className="error">node unreachable: as last heard</span> : null}</td>
                 <td>{names.get(row.node) ?? row.node}</td>
                 <td>{ports(row.ports)}</td>
                 <td>{duration(now - row.created)} ago</td>

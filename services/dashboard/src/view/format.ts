@@ -1,4 +1,4 @@
-import type { PortRow } from "../live/rows.ts";
+import type { ContainerRow, PortRow } from "../live/rows.ts";
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 
@@ -31,3 +31,11 @@ export function ports(rows: readonly PortRow[]): string {
 }
 
 export const shortId = (id: string): string => id.replace(/^sha256:/, "").slice(0, 12);
+
+/** What a state means now: since when it runs, its health, or how it ended. */
+export function status(row: Pick<ContainerRow, "state" | "since" | "health" | "exitCode">, now: number): string {
+  if (row.since === null) return "";
+  const span = duration(now - row.since);
+  if (row.exitCode !== null) return `exit code ${row.exitCode}, ${span} ago`;
+  return row.health === null ? `for ${span}` : `for ${span}, ${row.health}`;
+}

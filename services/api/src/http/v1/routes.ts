@@ -1,5 +1,6 @@
 import type { Backend } from "../../backend.ts";
 import { docsRoutes } from "./docs.ts";
+import { liveRoutes } from "./live.ts";
 import type { V1App } from "./types.ts";
 
 /**
@@ -8,4 +9,4 @@ import type { V1App } from "./types.ts";
  */
 export type V1Family = (app: V1App, backend: Backend) => void;
 
-export const v1Families: readonly V1Family[] = [docsRoutes];
+export const v1Families: readonly V1Family[] = [docsRoutes, liveRoutes];
