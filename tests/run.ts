@@ -57,6 +57,7 @@ async function main(): Promise<void> {
 
   if (only.length === 0) {
     add(await check("types", bin("tsc"), ["-p", "."]));
+    add(await check("types of the dashboard", bin("tsc"), ["-p", "services/dashboard"]));
     add(await check("lint and import rules", bin("oxlint"), ["--deny-warnings"]));
     add(await check("native, under sanitizers", "make", ["-s", "-j2", "-C", "native", "test"]));
   }

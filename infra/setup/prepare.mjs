@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { release } from "node:os";
 import { join, resolve } from "node:path";
+import { buildDashboard } from "./dashboard.mjs";
 import { missingPackages } from "./packages.mjs";
 
 export const ROOT = resolve(import.meta.dirname, "../..");
@@ -102,14 +103,18 @@ function buildNative() {
 
 /**
  * Makes this machine able to carry out `task` ("start", "demo", "testbed", "test", "bench"): checks the system, then brings in Debian
- * packages, Node 26 and pnpm 12 with the libraries, and builds native/. Each is skipped when it is there. Answers Node 26's path.
+ * packages, Node 26 and pnpm 12 with the libraries, and builds native/ and
+ * the dashboard. Each is skipped when it is there. Answers Node 26's path.
  */
 export function prepare(task) {
   checkSystem();
   installPackages(task);
   installDependencies();
   buildNative();
-  return join(ROOT, "node_modules", "node", "bin", "node");
+  const node = join(ROOT, "node_modules", "node", "bin", "node");
+  const trouble = buildDashboard(ROOT, node);
+  if (trouble !== null) stop(trouble);
+  return node;
 }
 
 /** A docker command for tests: the machine's own, else Debian's client unpacked beneath .tools (no daemon is installed). */

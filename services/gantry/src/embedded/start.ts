@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import * as api from "@gantry/api";
 import * as build from "@gantry/build";
 import { createLocalBus, LocalBroker } from "@gantry/bus";
@@ -14,6 +15,9 @@ import type { Static, TSchema } from "typebox";
 import type { StateDirectory } from "../state.ts";
 import { loggerOf, openHost } from "./host.ts";
 import { stepNetworkOnHost } from "./step-network.ts";
+
+/** Where the set-up builds the dashboard to. */
+const DASHBOARD_DIR = join(import.meta.dirname, "../../../dashboard/dist");
 
 export interface EmbeddedOptions {
   readonly state: StateDirectory;
@@ -57,7 +61,7 @@ export async function startEmbedded({ state, socket, logLevel }: EmbeddedOptions
   }, scope);
 
   while ((await schedulerBus.call(schedulerInfo, {})).nodes.length === 0) await clock.sleep(5);
-  await api.start(defaults(api.Config, { listen: [`unix:${socket}`], imageStore: state.sockets.imageStore, rootDir: state.dir, instance: state.instance }), {
+  await api.start(defaults(api.Config, { listen: [`unix:${socket}`], imageStore: state.sockets.imageStore, rootDir: state.dir, instance: state.instance, dashboardDir: DASHBOARD_DIR }), {
     bus: busOf("api"), clock, logger, content,
   }, scope);
 }
