@@ -1,13 +1,10 @@
 import type { Clock, Logger } from "@gantry/kernel";
-import type { Meter } from "@opentelemetry/api";
 
 export interface BusOptions {
   /** Who sends and consumes: the connection's name at the broker, and `service` of its log lines. */
   readonly service: string;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Records the messaging metrics of OpenTelemetry's semantic conventions. */
-  readonly meter?: Meter;
   /**
    * The broker and this process each end a connection on which they heard nothing for two to three times as long; seconds, default 10.
    * A process that is cut off or stopped keeps its messages until then.

@@ -1,61 +1,70 @@
-import {
-  ROOT_CONTEXT, SpanKind, SpanStatusCode, context, propagation, trace, type Attributes, type Counter, type Histogram, type Meter, type Span, type Tracer,
-} from "@opentelemetry/api";
+import { ROOT_CONTEXT, SpanKind, SpanStatusCode, context, propagation, trace, type Context, type Span } from "@opentelemetry/api";
 import { isGantryError } from "@gantry/kernel";
+import { counter, histogram, metric, type LabelValues } from "@gantry/telemetry/metrics";
 
-/**
- * Spans and metrics of the bus, by OpenTelemetry's semantic conventions for messaging (names as of semconv 1.3x).
- * Without an SDK registered, spans are no-ops; without a meter, nothing is measured.
- */
+const tracer = trace.getTracer("@gantry/bus");
+const instruments = {
+  send: { count: counter(metric.messagesSent), duration: histogram(metric.messageSendDuration) },
+  process: { count: counter(metric.messagesConsumed), duration: histogram(metric.messageProcessDuration) },
+};
+const buried = counter(metric.deadLetters);
+
+type System = LabelValues<typeof metric.messagesSent.labels>["messaging.system"];
+
+/** One message on its way, as spans and metrics tell of it. */
+interface Told {
+  readonly operation: "send" | "process";
+  readonly destination: string;
+  /** The message's contract. */
+  readonly name: string;
+  readonly messageId: string;
+}
+
+/** Spans and metrics of the bus, by OpenTelemetry's semantic conventions for messaging (names as of semconv 1.3x). */
 export class Tracing {
-  readonly #tracer: Tracer = trace.getTracer("@gantry/bus");
-  readonly #system: string;
-  readonly #sent: Counter | undefined;
-  readonly #consumed: Counter | undefined;
-  readonly #operation: Histogram | undefined;
-  readonly #process: Histogram | undefined;
+  readonly #system: System;
 
-  /** `system`: `rabbitmq`, or `gantry.local` for the bus within a process. */
-  constructor(system: string, meter: Meter | undefined) {
+  /** `gantry.local`: the bus within a process. */
+  constructor(system: System) {
     this.#system = system;
-    const seconds = { unit: "s", advice: { explicitBucketBoundaries: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30] } };
-    this.#sent = meter?.createCounter("messaging.client.sent.messages");
-    this.#consumed = meter?.createCounter("messaging.client.consumed.messages");
-    this.#operation = meter?.createHistogram("messaging.client.operation.duration", seconds);
-    this.#process = meter?.createHistogram("messaging.process.duration", seconds);
   }
 
   /** A span around a publish (and the wait for its reply, where there is one). The work gets headers that carry the span. */
   send<T>(destination: string, name: string, messageId: string, awaitsReply: boolean, work: (headers: Record<string, string>) => Promise<T>): Promise<T> {
-    const attributes = this.#attributes("send", destination, name, messageId);
-    const span = this.#tracer.startSpan(`send ${destination}`, { kind: awaitsReply ? SpanKind.CLIENT : SpanKind.PRODUCER, attributes });
+    const told: Told = { operation: "send", destination, name, messageId };
+    const span = this.#start(told, awaitsReply ? SpanKind.CLIENT : SpanKind.PRODUCER, context.active());
     const within = trace.setSpan(context.active(), span);
     const headers: Record<string, string> = {};
     propagation.inject(within, headers);
-    return this.#run(span, within, attributes, this.#sent, this.#operation, () => work(headers));
+    return this.#run(told, span, within, () => work(headers));
   }
 
   /** A span around one handling, child of the span in the headers. */
   process<T>(destination: string, name: string, messageId: string, headers: Record<string, string>, work: () => Promise<T>): Promise<T> {
     const parent = propagation.extract(ROOT_CONTEXT, headers);
-    const attributes = this.#attributes("process", destination, name, messageId);
-    const span = this.#tracer.startSpan(`process ${destination}`, { kind: SpanKind.CONSUMER, attributes }, parent);
-    return this.#run(span, trace.setSpan(parent, span), attributes, this.#consumed, this.#process, work);
+    const told: Told = { operation: "process", destination, name, messageId };
+    const span = this.#start(told, SpanKind.CONSUMER, parent);
+    return this.#run(told, span, trace.setSpan(parent, span), work);
   }
 
-  #attributes(type: "send" | "process", destination: string, name: string, messageId: string): Attributes {
-    return {
-      "messaging.system": this.#system,
-      "messaging.operation.type": type,
-      "messaging.operation.name": type,
-      "messaging.destination.name": destination,
-      "messaging.message.id": messageId,
-      "gantry.message.name": name,
-    };
+  #start({ operation, destination, name, messageId }: Told, kind: SpanKind, parent: Context): Span {
+    const template = destinationTemplate(destination);
+    return tracer.startSpan(`${operation} ${template}`, {
+      kind,
+      attributes: {
+        "messaging.system": this.#system,
+        "messaging.operation.type": operation,
+        "messaging.operation.name": operation,
+        "messaging.destination.name": destination,
+        ...(template === destination ? {} : { "messaging.destination.template": template }),
+        "messaging.message.id": messageId,
+        "gantry.message.name": name,
+      },
+    }, parent);
   }
 
-  async #run<T>(span: Span, within: ReturnType<typeof context.active>, attributes: Attributes, counter: Counter | undefined, histogram: Histogram | undefined, work: () => Promise<T>): Promise<T> {
-    const started = histogram === undefined ? 0 : performance.now();
+  async #run<T>(told: Told, span: Span, within: Context, work: () => Promise<T>): Promise<T> {
+    const started = performance.now();
     let errorType: string | undefined;
     try {
       return await context.with(within, work);
@@ -66,12 +75,23 @@ export class Tracing {
       throw error;
     } finally {
       span.end();
-      if (histogram !== undefined) {
-        const { "messaging.message.id": _id, ...dimensions } = attributes;
-        if (errorType !== undefined) dimensions["error.type"] = errorType;
-        counter?.add(1, dimensions);
-        histogram.record((performance.now() - started) / 1000, dimensions);
-      }
+      const labels = {
+        "messaging.system": this.#system, "messaging.operation.name": told.operation, "messaging.destination.name": destinationTemplate(told.destination),
+        "gantry.message.name": told.name, ...(errorType === undefined ? {} : { "error.type": errorType }),
+      };
+      const { count, duration } = instruments[told.operation];
+      count.add(1, labels);
+      duration.record((performance.now() - started) / 1000, labels);
     }
   }
+}
+
+/** Counts a message that was moved to the dead letters. */
+export function countDeadLetter(destination: string, name: string, code: string): void {
+  buried.add(1, { "messaging.destination.name": destinationTemplate(destination), "gantry.message.name": name, "error.type": code });
+}
+
+/** Each node's queue has its ID in its name, which has no place in the names of spans and series. */
+function destinationTemplate(destination: string): string {
+  return destination.startsWith("node.") ? "node.{id}" : destination;
 }

@@ -18,6 +18,7 @@ export interface Engine<S> {
 
 /** What the relay needs of a database beside the port. */
 export interface OutboxAccess {
+  readonly service: string;
   onCommit(listener: () => void): () => void;
   exclusively(work: () => Promise<void>): Promise<"done" | "busy">;
   placeholder(index: number): string;
@@ -46,7 +47,7 @@ export class EngineDatabase<S> implements Database<S> {
   readonly #insertSeen: string;
   #prunedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(engine: Engine<S>, options: { clock: Clock; logger: Logger }) {
+  constructor(engine: Engine<S>, options: { service: string; clock: Clock; logger: Logger }) {
     this.kind = engine.kind;
     this.query = engine.query;
     this.#engine = engine;
@@ -55,6 +56,7 @@ export class EngineDatabase<S> implements Database<S> {
     const placeholder = engine.kind === "sqlite" ? (_: number) => "?" : (index: number) => `$${index}`;
     this.#insertSeen = `insert into gantry_inbox (consumer, message_id, seen_at) values (${[1, 2, 3].map(placeholder).join(", ")}) on conflict do nothing`;
     accesses.set(this, {
+      service: options.service,
       onCommit: (listener) => {
         this.#listeners.add(listener);
         return () => this.#listeners.delete(listener);

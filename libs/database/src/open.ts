@@ -18,7 +18,7 @@ export interface OpenOptions extends DatabaseOptions {
  */
 export async function openDatabase<S>(url: string, options: OpenOptions): Promise<Database<S>> {
   if (!/^[a-z][a-z0-9_-]{0,40}$/.test(options.service)) throw fail("INVALID", `database: ${JSON.stringify(options.service)} cannot be a file and schema name`);
-  return new EngineDatabase(await openEngine<S>(url, options), { clock: options.clock ?? systemClock, logger: options.logger ?? silentLogger });
+  return new EngineDatabase(await openEngine<S>(url, options), { service: options.service, clock: options.clock ?? systemClock, logger: options.logger ?? silentLogger });
 }
 
 async function openEngine<S>(url: string, options: OpenOptions): Promise<Engine<S>> {

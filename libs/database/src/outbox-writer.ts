@@ -4,6 +4,7 @@ import { checkMessage } from "@gantry/contracts/validate";
 import type { Clock } from "@gantry/kernel";
 import { CompiledQuery, type Kysely } from "kysely";
 import type { OutboxWriter } from "./port.ts";
+import { activeTrace } from "./trace.ts";
 
 /** Writes messages into the transaction's outbox; a body that does not fit its contract fails the transaction with INVALID. */
 export class TransactionOutbox<S> implements OutboxWriter {
@@ -30,15 +31,15 @@ export class TransactionOutbox<S> implements OutboxWriter {
     checkMessage(contract, "body", body);
     this.written++;
     await this.#tx.executeQuery(CompiledQuery.raw(this.#insert, [
-      kind, contract.name, destination, options.node ?? null, options.key ?? randomUUID(), JSON.stringify(body), this.#clock.now(),
+      kind, contract.name, destination, options.node ?? null, options.key ?? randomUUID(), JSON.stringify(body), this.#clock.now(), activeTrace(),
     ]));
   }
 }
 
-const COLUMNS = "kind, message, destination, node, key, body, created_at";
+const COLUMNS = "kind, message, destination, node, key, body, created_at, trace";
 const INSERT = {
-  sqlite: `insert into gantry_outbox (${COLUMNS}) values (?, ?, ?, ?, ?, ?, ?)`,
-  postgres: `insert into gantry_outbox (${COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7)`,
+  sqlite: `insert into gantry_outbox (${COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?)`,
+  postgres: `insert into gantry_outbox (${COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8)`,
 };
 
 function destinationOf(contract: Contract, node: string | undefined): string {

@@ -1,8 +1,10 @@
 import { allContracts, type Contract } from "@gantry/contracts";
 import { backoffMs, describeError, failpoint, isGantryError, type Logger } from "@gantry/kernel";
+import { metric, observe } from "@gantry/telemetry/metrics";
 import { CompiledQuery, type Kysely } from "kysely";
 import { outboxOf } from "./engine.ts";
 import type { Database, OutboxTarget } from "./port.ts";
+import { withinTrace } from "./trace.ts";
 
 export interface RelayOptions {
   readonly logger: Logger;
@@ -13,7 +15,7 @@ export interface RelayOptions {
   readonly random?: () => number;
 }
 
-interface Row { id: number; kind: string; message: string; destination: string; node: string | null; key: string; body: string }
+interface Row { id: number; kind: string; message: string; destination: string; node: string | null; key: string; body: string; trace: string | null }
 interface Blocked { attempt: number; until: number }
 
 const BATCH = 128;
@@ -41,6 +43,7 @@ class Relay<S> implements AsyncDisposable {
   readonly #blocked = new Map<string, Blocked>();
   readonly #poll: NodeJS.Timeout;
   readonly #unsubscribe: () => void;
+  readonly #observed: Disposable;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | null = null;
   #woken = false;
@@ -52,6 +55,11 @@ class Relay<S> implements AsyncDisposable {
     this.#target = target;
     this.#options = options;
     this.#unsubscribe = this.#outbox.onCommit(() => this.#wake());
+    this.#observed = observe(metric.outboxBacklog, async (observed) => {
+      const { rows } = await this.#query.executeQuery<{ waiting: number; failed: number }>(CompiledQuery.raw(
+        "select count(*) - count(failed) as waiting, count(failed) as failed from gantry_outbox"));
+      for (const state of ["waiting", "failed"] as const) observed(Number(rows[0]?.[state] ?? 0), { service: this.#outbox.service, state });
+    });
     this.#poll = setInterval(() => this.#wake(), options.pollMs ?? 5_000);
     this.#poll.unref();
     this.#wake();
@@ -107,8 +115,9 @@ class Relay<S> implements AsyncDisposable {
         return true;
       }
       const body = JSON.parse(row.body) as never;
-      if (row.kind === "publish") await this.#target.publish(contract as Contract<"event">, body, { key: row.key });
-      else await this.#target.send(contract as Contract<"command"> | Contract<"job">, body, { key: row.key, ...(row.node === null ? {} : { node: row.node }) });
+      await withinTrace(row.trace, () => row.kind === "publish"
+        ? this.#target.publish(contract as Contract<"event">, body, { key: row.key })
+        : this.#target.send(contract as Contract<"command"> | Contract<"job">, body, { key: row.key, ...(row.node === null ? {} : { node: row.node }) }));
       this.#blocked.delete(row.destination);
       await failpoint("database.outbox.sent");
       return true;
@@ -135,7 +144,7 @@ class Relay<S> implements AsyncDisposable {
   async #read(held: readonly string[]): Promise<Row[]> {
     const places = held.map((_, i) => this.#outbox.placeholder(i + 1)).join(", ");
     const { rows } = await this.#query.executeQuery<Row>(CompiledQuery.raw(
-      `select id, kind, message, destination, node, key, body from gantry_outbox where failed is null${held.length > 0 ? ` and destination not in (${places})` : ""} order by id limit ${BATCH}`,
+      `select id, kind, message, destination, node, key, body, trace from gantry_outbox where failed is null${held.length > 0 ? ` and destination not in (${places})` : ""} order by id limit ${BATCH}`,
       [...held]));
     return rows;
   }
@@ -160,6 +169,7 @@ class Relay<S> implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     this.#unsubscribe();
+    this.#observed[Symbol.dispose]();
     clearInterval(this.#poll);
     clearTimeout(this.#timer);
     if (this.#running === null) return;

@@ -14,6 +14,8 @@ export interface OwnTables {
     key: string;
     body: string;
     created_at: number;
+    /** Trace context headers of who wrote it, as JSON; null: none. */
+    trace: string | null;
     /** Why it never will be sent; null: to be sent. */
     failed: string | null;
   };
@@ -30,6 +32,11 @@ export const ownMigrations: Readonly<Record<string, Migration>> = {
       await sql`create table gantry_inbox (
         consumer text not null, message_id text not null, seen_at bigint not null, primary key (consumer, message_id))`.execute(db);
       await sql`create index gantry_inbox_seen on gantry_inbox (seen_at)`.execute(db);
+    },
+  },
+  "0002-outbox-trace": {
+    async up(db) {
+      await sql`alter table gantry_outbox add column trace text`.execute(db);
     },
   },
 };

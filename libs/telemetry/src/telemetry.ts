@@ -1,34 +1,49 @@
-import { metrics, type Meter } from "@opentelemetry/api";
+import type { Attributes } from "@opentelemetry/api";
+import type { Logger } from "@gantry/kernel";
+import { attachMeters, onPendingFull } from "./metrics/instruments.ts";
+import { describePage, openPage } from "./metrics/page.ts";
+import { wantedSignals, type Env } from "./wanted.ts";
 
 export interface TelemetryOptions {
+  /** `service.name`, unless the environment gives one. */
   readonly service: string;
   readonly version: string;
+  /** What tells processes of one service apart, such as a node's ID: `service.instance.id`. Default: a random one. */
+  readonly instance?: string;
+  readonly logger: Logger;
 }
 
-export interface Telemetry extends AsyncDisposable {
-  /** Where to record metrics; null when nobody collects them. */
-  readonly meter: Meter | null;
-}
-
-type Env = Readonly<Record<string, string | undefined>>;
+/** How long sending what is left may take at the end of the process. */
+const FLUSH_MS = 3_000;
 
 /**
  * Starts the OpenTelemetry SDK if the environment asks for it by OpenTelemetry's own variables (`OTEL_EXPORTER_OTLP_ENDPOINT`,
- * `OTEL_TRACES_EXPORTER`, `OTEL_CONFIG_FILE` …); else it is not even loaded, and spans cost next to nothing.
- * Call it before anything is traced. Disposing sends what is still to be sent, for at most `OTEL_BSP_EXPORT_TIMEOUT`.
+ * `OTEL_TRACES_EXPORTER`, `OTEL_CONFIG_FILE` …); else it is not even loaded, spans cost next to nothing, and metrics wait for
+ * `metricsPage`. Call it before anything is traced. Disposing sends what is still to be sent, for at most three seconds.
+ *
+ * A collector that cannot be reached costs spans, never a request: queues are bounded and drop, and it is said once.
  */
-export async function startTelemetry({ service, version }: TelemetryOptions, env: Env): Promise<Telemetry> {
-  if (!isWanted(env)) return { meter: null, async [Symbol.asyncDispose]() {} };
-  const { startNodeSdk } = await import("@opentelemetry/sdk-node");
-  const sdk = startNodeSdk({ resourceAttributes: { "service.name": env["OTEL_SERVICE_NAME"] || service, "service.version": version } });
-  return { meter: metrics.getMeter("@gantry", version), [Symbol.asyncDispose]: () => sdk.shutdown() };
-}
-
-/** Whether any exporter is configured, and the SDK is not switched off. */
-export function isWanted(env: Env): boolean {
-  if (env["OTEL_SDK_DISABLED"]?.toLowerCase() === "true") return false;
-  if (env["OTEL_CONFIG_FILE"]) return true;
-  const named = ["OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"].map((name) => env[name]).filter((value) => value !== undefined && value !== "");
-  if (named.some((value) => value !== "none")) return true;
-  return named.length < 3 && Object.keys(env).some((name) => /^OTEL_EXPORTER_OTLP_([A-Z]+_)?ENDPOINT$/.test(name) && env[name]);
+export async function startTelemetry({ service, version, instance, logger }: TelemetryOptions, env: Env): Promise<AsyncDisposable> {
+  const identity: Attributes = { "service.name": env["OTEL_SERVICE_NAME"] || service, "service.version": version, ...(instance === undefined ? {} : { "service.instance.id": instance }) };
+  describePage(identity, logger);
+  const wanted = wantedSignals(env);
+  if (!wanted.traces && !wanted.metrics && !wanted.logs) {
+    onPendingFull(() => void openPage().catch((err: unknown) => logger.error({ err }, "metrics cannot be kept")));
+    return { async [Symbol.asyncDispose]() {} };
+  }
+  const { startSdk } = await import("./sdk.ts");
+  const sdk = await startSdk(identity, wanted, logger);
+  const page = await openPage(false);
+  attachMeters(page.meter, ...(sdk.meter === null ? [] : [sdk.meter]));
+  return {
+    async [Symbol.asyncDispose]() {
+      const { promise: late, resolve } = Promise.withResolvers<"late">();
+      const timer = setTimeout(resolve, FLUSH_MS, "late");
+      try {
+        if (await Promise.race([sdk.shutdown(), late]) === "late") logger.warn({}, "the collector did not take the last spans, metrics and logs in time");
+      } finally {
+        clearTimeout(timer);
+      }
+    },
+  };
 }

@@ -1,6 +1,8 @@
 export { FakeClock } from "./fake-clock.ts";
 export { countLeftovers, hostState, leftovers, type HostState } from "./leftovers.ts";
 export { testNamespace, testNetwork, type TestHost, type TestNetwork } from "./namespace.ts";
+export { startOtlpReceiver, type OtlpReceiver, type ReceivedLog, type ReceivedSpan } from "./otlp-receiver.ts";
+export { parsePrometheusText, type MetricFamily, type Sample } from "./prometheus-text.ts";
 export { freePort, ServiceProcess, type SpawnOptions } from "./services/process.ts";
 export { postgresServer, startPostgres, type PostgresPlace } from "./services/postgres.ts";
 export { rabbitServer, startRabbit, type RabbitOptions, type RabbitPlace } from "./services/rabbit.ts";

@@ -22,12 +22,12 @@ const urls = configFromEnv(T.Object({
 }), env);
 const config = configFromEnv(Config, env);
 await using scope = new AsyncDisposableStack();
-const telemetry = scope.use(await startTelemetry({ service: "build", version: "" }, env));
 const logger = createLogger({ service: "build" });
+scope.use(await startTelemetry({ service: "build", version: "", instance: config.worker, logger }, env));
 const shared = { clock: systemClock, logger };
 mkdirSync(join(config.stateDir, "run"), { recursive: true });
 const native = loadNative();
-const bus = scope.use(await openBus(urls.busUrl, { service: `build ${config.worker}`, ...shared, ...(telemetry.meter === null ? {} : { meter: telemetry.meter }) }));
+const bus = scope.use(await openBus(urls.busUrl, { service: `build ${config.worker}`, ...shared }));
 const database = scope.use(await openDatabase<BuildDatabase>(urls.databaseUrl, { service: "build", migrations, ...shared }));
 const cache = scope.use(await openDigestCache(urls.cacheUrl, shared));
 const content = scope.use(new HttpContentStore({ address: config.imageStore, headers: config.imageStoreToken === "" ? {} : { authorization: `Bearer ${config.imageStoreToken}` } }));

@@ -15,10 +15,10 @@ const { busUrl, databaseUrl, cacheUrl, blobDir } = configFromEnv(T.Object({
   blobDir: T.String({ description: "directory of the blobs" }),
 }), env);
 const config = configFromEnv(Config, env);
-const logger = createLogger({ service: "image-store" });
 await using scope = new AsyncDisposableStack();
-const telemetry = scope.use(await startTelemetry({ service: "image-store", version: "" }, env));
-const bus = scope.use(await openBus(busUrl, { service: "image-store", clock: systemClock, logger, ...(telemetry.meter === null ? {} : { meter: telemetry.meter }) }));
+const logger = createLogger({ service: "image-store" });
+scope.use(await startTelemetry({ service: "image-store", version: "", logger }, env));
+const bus = scope.use(await openBus(busUrl, { service: "image-store", clock: systemClock, logger }));
 const database = scope.use(await openDatabase<Tables>(databaseUrl, { service: "image-store", migrations, logger }));
 const cache = scope.use(await openDigestCache(cacheUrl, { logger }));
 const content = await DiskContentStore.open({ dir: blobDir });

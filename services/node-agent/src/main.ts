@@ -20,12 +20,12 @@ const urls = configFromEnv(T.Object({
 }), env);
 const config = configFromEnv(Config, env);
 await using scope = new AsyncDisposableStack();
-const telemetry = scope.use(await startTelemetry({ service: "node-agent", version: "" }, env));
 const logger = createLogger({ service: "node-agent" });
+scope.use(await startTelemetry({ service: "node-agent", version: "", instance: config.nodeId, logger }, env));
 const shared = { clock: systemClock, logger };
 mkdirSync(join(config.stateDir, "run"), { recursive: true });
 const native = loadNative();
-const bus = scope.use(await openBus(urls.busUrl, { service: `node-agent ${config.nodeId}`, ...shared, ...(telemetry.meter === null ? {} : { meter: telemetry.meter }) }));
+const bus = scope.use(await openBus(urls.busUrl, { service: `node-agent ${config.nodeId}`, ...shared }));
 const cache = scope.use(await openDigestCache(urls.cacheUrl, shared));
 const content = scope.use(new HttpContentStore({ address: urls.imageStore, headers: urls.imageStoreToken === "" ? {} : { authorization: `Bearer ${urls.imageStoreToken}` } }));
 const snapshots = scope.use(await openSnapshots({ dir: join(config.stateDir, "snapshots"), native: native.fs, ...shared }));

@@ -12,10 +12,10 @@ const urls = configFromEnv(T.Object({
 }), env);
 const config = configFromEnv(Config, env);
 await using scope = new AsyncDisposableStack();
-const telemetry = scope.use(await startTelemetry({ service: "scheduler", version: "" }, env));
 const logger = createLogger({ service: "scheduler" });
+scope.use(await startTelemetry({ service: "scheduler", version: "", logger }, env));
 const shared = { clock: systemClock, logger };
-const bus = scope.use(await openBus(urls.busUrl, { service: "scheduler", ...shared, ...(telemetry.meter === null ? {} : { meter: telemetry.meter }) }));
+const bus = scope.use(await openBus(urls.busUrl, { service: "scheduler", ...shared }));
 const database = scope.use(await openDatabase<SchedulerTables>(urls.databaseUrl, { ...databaseOptions, ...shared }));
 await start(config, { bus, database, ...shared }, scope);
 await new Promise((resolve) => { for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, resolve); });

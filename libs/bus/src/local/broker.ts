@@ -2,6 +2,7 @@ import { fail } from "@gantry/contracts";
 import { silentLogger, type Logger } from "@gantry/kernel";
 import type { DeadLetter, Message } from "../message.ts";
 import { LIMITS } from "../options.ts";
+import { countDeadLetter } from "../tracing.ts";
 import { LocalQueue } from "./queue.ts";
 
 /** What RabbitMQ is to the other implementation: queues, subscriptions and dead letters, in the memory of one process. */
@@ -63,6 +64,7 @@ export class LocalBroker {
   }
 
   #bury(letter: DeadLetter): void {
+    countDeadLetter(letter.queue, letter.message.name, letter.code);
     this.#logger.error(
       { queue: letter.queue, message: letter.message.name, messageId: letter.message.id, code: letter.code, attempts: letter.attempts },
       `dead-lettered ${letter.message.name}: ${letter.reason}`);

@@ -33,7 +33,7 @@ class LocalBus implements Bus {
   constructor(options: LocalBusOptions) {
     this.#options = options;
     this.#broker = options.broker ?? new LocalBroker(options.logger);
-    this.#tracing = new Tracing("gantry.local", options.meter);
+    this.#tracing = new Tracing("gantry.local");
   }
 
   async call<C extends Contract<"command"> | Contract<"query">>(contract: C, body: BodyOf<C>, options: CallOptions = {}): Promise<ReplyOf<C>> {

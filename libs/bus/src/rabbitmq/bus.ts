@@ -55,7 +55,7 @@ class RabbitBus implements Bus {
 
   constructor(parts: Parts) {
     this.#parts = parts;
-    this.#tracing = new Tracing("rabbitmq", parts.options.meter);
+    this.#tracing = new Tracing("rabbitmq");
   }
 
   async call<C extends Contract<"command"> | Contract<"query">>(contract: C, body: BodyOf<C>, options: CallOptions = {}): Promise<ReplyOf<C>> {

@@ -4,6 +4,7 @@ import type { ConfirmChannel, ConsumeMessage } from "amqplib";
 import { replyOf, type Dispatcher, type Outcome } from "../dispatcher.ts";
 import type { Message } from "../message.ts";
 import { LIMITS } from "../options.ts";
+import { countDeadLetter } from "../tracing.ts";
 import { failedDeliveries, toMessage } from "./envelope.ts";
 import { KeptChannel } from "./kept-channel.ts";
 import type { Link } from "./link.ts";
@@ -170,7 +171,10 @@ export class Consumer implements AsyncDisposable {
         resolve(false);
       }
     });
-    if (buried) this.#failures.delete(message.id);
+    if (buried) {
+      this.#failures.delete(message.id);
+      countDeadLetter(source.label, message.name, code);
+    }
     this.#settle(delivered, buried ? "ack" : "nack");
   }
 
