@@ -1,24 +1,25 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { NODE } from "./dependencies.mjs";
+import { statFingerprint } from "./fingerprint.mjs";
+import { ROOT } from "./paths.mjs";
+import { isStamped, stamp } from "./stamps.mjs";
+import { stop } from "./stop.mjs";
 
-/** Names, sizes and times of all that the page is built from. */
-function stampOf(dir) {
-  const files = ["index.html", "package.json", "vite.config.ts", ...readdirSync(join(dir, "src"), { recursive: true }).sort().map((name) => join("src", name))];
-  return files.map((file) => {
-    const { size, mtimeMs } = statSync(join(dir, file));
-    return `${file} ${size} ${mtimeMs}`;
-  }).join("\n");
+const DIR = "services/dashboard";
+
+/** All that the page is built from, and what was made of it. */
+function state() {
+  const sources = readdirSync(join(ROOT, DIR, "src"), { recursive: true }).sort().map((name) => join("src", name));
+  return statFingerprint(ROOT, ["index.html", "package.json", "vite.config.ts", ...sources, "dist/index.html"].map((name) => join(DIR, name)))?.print ?? null;
 }
 
-/** Builds services/dashboard with `node` into its dist/, unless that is current. Answers null, or what went wrong. */
-export function buildDashboard(root, node) {
-  const dir = join(root, "services", "dashboard");
-  const stampFile = join(dir, "dist", ".stamp");
-  const stamp = stampOf(dir);
-  if (existsSync(stampFile) && readFileSync(stampFile, "utf8") === stamp) return null;
-  const built = spawnSync(node, [join(dir, "node_modules", "vite", "bin", "vite.js"), "build", "--logLevel", "warn"], { cwd: dir, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
-  if (built.status !== 0) return `services/dashboard does not build:\n${built.stdout}${built.stderr}`;
-  writeFileSync(stampFile, stamp);
-  return null;
+/** Builds services/dashboard into its dist/. */
+export function buildDashboard() {
+  if (isStamped("dashboard", state())) return;
+  const dir = join(ROOT, DIR);
+  const built = spawnSync(NODE, [join(dir, "node_modules", "vite", "bin", "vite.js"), "build", "--logLevel", "warn"], { cwd: dir, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+  if (built.status !== 0) stop(`services/dashboard does not build:\n${built.stdout}${built.stderr}`);
+  stamp("dashboard", state());
 }

@@ -36,8 +36,12 @@ export const PACKAGES = {
   },
 };
 
-/** What of `task` is missing, as package → reason. `installed` answers whether dpkg has a package. */
+/** What a task needs, as package → reason. */
+export function wantedPackages(task) {
+  return { ...PACKAGES.start, ...PACKAGES[task], ...(task === "test" ? { ...PACKAGES.testbed, ...PACKAGES.bench } : {}) };
+}
+
+/** What of it is missing. `installed` answers whether dpkg has a package. */
 export function missingPackages(task, installed) {
-  const wanted = { ...PACKAGES.start, ...PACKAGES[task], ...(task === "test" ? { ...PACKAGES.testbed, ...PACKAGES.bench } : {}) };
-  return Object.fromEntries(Object.entries(wanted).filter(([name]) => !installed(name)));
+  return Object.fromEntries(Object.entries(wantedPackages(task)).filter(([name]) => !installed(name)));
 }

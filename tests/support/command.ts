@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { resolve } from "node:path";
 
 export const ROOT = resolve(import.meta.dirname, "../..");
-export const MAIN = resolve(ROOT, "services/gantry/src/main.ts");
+export const MAIN = resolve(ROOT, "services/gantry/bin/gantry.mjs");
 
 export interface Result { code: number; stdout: string; stderr: string }
 
