@@ -4,7 +4,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { Engine, Failed, run, ROOT } from "./support/engine.ts";
+import { MAIN } from "../support/command.ts";
+import { Engine, Failed, run } from "./support/engine.ts";
 import { startRegistry } from "./support/registry.ts";
 
 let engine: Engine;
@@ -78,11 +79,11 @@ test("volumes", async () => {
 });
 
 test("without an engine, and with words it does not know, it says what to do", async () => {
-  const nobody = await run(process.execPath, [join(ROOT, "services/gantry/src/main.ts"), "ps"], { env: { DOCKER_HOST: "unix:///no/such.sock" } });
+  const nobody = await run(process.execPath, [MAIN, "ps"], { env: { DOCKER_HOST: "unix:///no/such.sock" } });
   assert.equal(nobody.code, 1);
   assert.match(nobody.stderr, /Cannot connect to Gantry at unix:\/\/\/no\/such\.sock\. Is it running\? \(npm start\)/);
   assert.notEqual((await engine.gantry(["frobnicate"])).code, 0);
-  const build = await run(process.execPath, [join(ROOT, "services/gantry/src/main.ts"), "build"]);
+  const build = await run(process.execPath, [MAIN, "build"]);
   assert.match(build.stderr, /gantry build needs a context/);
   const second = await engine.gantry(["up", "--state-dir", engine.dir]);
   assert.equal(second.code, 1);

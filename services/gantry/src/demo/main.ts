@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 const ROOT = resolve(import.meta.dirname, "../../../..");
-const MAIN = join(ROOT, "services/gantry/src/main.ts");
+const MAIN = join(ROOT, "services/gantry/bin/gantry.mjs");
 const state = mkdtempSync(join(tmpdir(), "gantry-demo-"));
 const env = { ...process.env, DOCKER_HOST: `unix://${join(state, "run", "docker.sock")}`, DOCKER_BUILDKIT: "0", DOCKER_CONFIG: join(state, "docker-config") };
 const started = performance.now();
