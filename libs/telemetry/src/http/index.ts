@@ -1,2 +1,2 @@
 export { pathTemplate, startClientSpan, type ClientSpan, type SentRequest } from "./client.ts";
-export { observeRequest, type ServedRequest } from "./server.ts";
+export { nameRoute, observeRequest, type ServedRequest } from "./server.ts";

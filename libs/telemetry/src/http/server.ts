@@ -1,9 +1,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { context, propagation, SpanKind, SpanStatusCode, trace, type Attributes, type Context, type Link, type Span } from "@opentelemetry/api";
+import { context, propagation, SpanKind, SpanStatusCode, trace, type Attributes, type Context, type Span } from "@opentelemetry/api";
 import { histogram, metric, type LabelValues } from "../metrics/index.ts";
 
 const tracer = trace.getTracer("@gantry/http");
 const durations = histogram(metric.httpRequests);
+
+const routes = new WeakMap<IncomingMessage, (route: string) => void>();
 
 export interface ServedRequest {
   readonly service: LabelValues<typeof metric.httpRequests.labels>["service"];
@@ -15,7 +17,6 @@ export interface ServedRequest {
   /** Where the request carries no trace of its own. */
   readonly parent?: Context;
   readonly attributes?: Attributes;
-  readonly links?: readonly Link[];
   /** Told at the end, with the status and the duration in milliseconds. */
   readonly onEnd?: (status: number, ms: number) => void;
 }
@@ -25,7 +26,8 @@ export interface ServedRequest {
  * (`traceparent`). `work` runs within the span and is given it. Names and attributes: OpenTelemetry's conventions for HTTP servers.
  */
 export function observeRequest<T>(served: ServedRequest, work: (span: Span) => T): T {
-  const { service, route, request, response, onEnd } = served;
+  const { service, request, response, onEnd } = served;
+  let { route } = served;
   const method = request.method ?? "GET";
   const started = performance.now();
   const came = propagation.extract(context.active(), request.headers);
@@ -36,8 +38,11 @@ export function observeRequest<T>(served: ServedRequest, work: (span: Span) => T
       "http.request.method": method, "url.path": (request.url ?? "/").split("?")[0]!, "gantry.service": service,
       ...(route === undefined ? {} : { "http.route": route }), ...served.attributes,
     },
-    links: [...served.links ?? []],
   }, parent);
+  routes.set(request, (name) => {
+    route = name;
+    span.updateName(`${method} ${name}`).setAttribute("http.route", name);
+  });
   const end = (): void => {
     const status = response?.headersSent === true ? response.statusCode : request.headers.upgrade === undefined ? CLIENT_GONE : 101;
     const ms = performance.now() - started;
@@ -52,6 +57,11 @@ export function observeRequest<T>(served: ServedRequest, work: (span: Span) => T
   };
   (response ?? request.socket).once("close", end);
   return context.with(trace.setSpan(parent, span), work, undefined, span);
+}
+
+/** Says which route a request being observed has, where that comes out later: it was handed on. */
+export function nameRoute(request: IncomingMessage, route: string): void {
+  routes.get(request)?.(route);
 }
 
 /** For requests whose client went away before the answer began: as nginx has it. */

@@ -1,16 +1,16 @@
 import http from "node:http";
 import { fail, statusOf } from "@gantry/contracts";
 import { describeError, isGantryError, type Logger } from "@gantry/kernel";
-import { context, propagation, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
+import { observeRequest } from "@gantry/telemetry/http";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { isForeignOrigin, isLoopbackHost } from "../domain/host.ts";
 import { routedUrl, versionOf } from "../domain/path.ts";
 import { API_VERSION, negotiate } from "../domain/version.ts";
 import { Exchange, type Route } from "./exchange.ts";
+import { traceOfCreation } from "./run-trace.ts";
 import { isV1 } from "./v1/mount.ts";
 import { problemOf, PROBLEM_TYPE } from "./v1/problem.ts";
 
-const tracer = trace.getTracer("@gantry/api");
 const MAX_PARAM = 4096;
 
 export interface AppOptions {
@@ -72,21 +72,14 @@ function checkOrigin(request: FastifyRequest): void {
 }
 
 function observe(request: FastifyRequest, reply: FastifyReply, logger: Logger, next: () => void): void {
-  const started = performance.now();
-  const route = request.routeOptions.url ?? "(none)";
-  const parent = propagation.extract(context.active(), request.headers);
-  const span = tracer.startSpan(`${request.method} ${route}`, {
-    kind: SpanKind.SERVER,
-    attributes: { "http.request.method": request.method, "http.route": route, "url.path": request.originalUrl.split("?")[0]! },
-  }, parent);
-  reply.raw.once("close", () => {
-    const status = reply.raw.headersSent ? reply.raw.statusCode : 101;
-    span.setAttribute("http.response.status_code", status);
-    if (status >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
-    span.end();
-    logger.debug({ method: request.method, url: request.originalUrl, status, ms: Math.round((performance.now() - started) * 10) / 10 }, "request");
-  });
-  context.with(trace.setSpan(parent, span), next);
+  const { method, originalUrl } = request;
+  const route = request.routeOptions.url;
+  const creation = traceOfCreation(route, request.params);
+  observeRequest({
+    service: "api", route, request: request.raw, response: reply.raw, attributes: { "url.path": originalUrl.split("?")[0]! },
+    ...(creation === undefined ? {} : { parent: creation }),
+    onEnd: (status, ms) => logger.debug({ method, url: originalUrl, status, ms: Math.round(ms * 10) / 10 }, "request"),
+  }, next);
 }
 
 function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, logger: Logger): FastifyReply {

@@ -8,6 +8,7 @@ import { type Backend, locate, patient } from "../backend.ts";
 import { FILTERS, parseFilters } from "../domain/filters.ts";
 import { bool, integer, text } from "../domain/query.ts";
 import type { Exchange, Route } from "./exchange.ts";
+import { rememberCreation } from "./run-trace.ts";
 
 type ContainersBackend = Pick<Backend, "bus">;
 
@@ -99,6 +100,7 @@ async function create({ bus }: ContainersBackend, x: Exchange): Promise<unknown>
   const platform = text(x.query, "platform");
   const request = { id: newId(), name: name === "" ? null : name, body, ...(platform === "" ? {} : { platform }) };
   const { id, warnings } = await bus.call(containerCreate, request, patient(x)).catch((error: unknown) => { throw onlyImagesAreMissing(error); });
+  rememberCreation(id);
   return x.json({ Id: id, Warnings: warnings }, 201);
 }
 

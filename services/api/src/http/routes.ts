@@ -10,6 +10,7 @@ import type { Route } from "./exchange.ts";
 import { execRoutes } from "./exec.ts";
 import { imageStreamRoutes } from "./image-streams.ts";
 import { imageRoutes } from "./images.ts";
+import { metricsRoutes } from "./metrics.ts";
 import { networkRoutes } from "./networks.ts";
 import { systemRoutes } from "./system.ts";
 import { unsupportedRoutes } from "./unsupported.ts";
@@ -20,6 +21,6 @@ import { waitRoutes } from "./wait.ts";
 export function dockerRoutes(backend: Backend & { readonly self: Self; readonly execNodes: ExecNodes }): Route[] {
   return [
     systemRoutes, eventRoutes, imageRoutes, imageStreamRoutes, buildRoutes, containerRoutes, containerStreamRoutes, archiveRoutes, waitRoutes, execRoutes,
-    networkRoutes, volumeRoutes,
+    networkRoutes, volumeRoutes, metricsRoutes,
   ].flatMap((family) => family(backend)).concat(unsupportedRoutes());
 }

@@ -10,6 +10,7 @@ import * as imageStore from "@gantry/image-store";
 import { systemClock as clock, type Scope } from "@gantry/kernel";
 import * as nodeAgent from "@gantry/node-agent";
 import * as scheduler from "@gantry/scheduler";
+import { startTelemetry } from "@gantry/telemetry";
 import { Value } from "typebox/value";
 import type { Static, TSchema } from "typebox";
 import type { StateDirectory } from "../state.ts";
@@ -32,6 +33,7 @@ export interface EmbeddedOptions {
  */
 export async function startEmbedded({ state, socket, logLevel }: EmbeddedOptions, scope: Scope): Promise<void> {
   const logger = loggerOf(logLevel);
+  scope.use(await startTelemetry({ service: "gantry", version: "", instance: state.nodeId, logger }, process.env));
   const broker = new LocalBroker(logger);
   const busOf = (service: string) => scope.use(createLocalBus({ service, clock, logger, broker }));
   const databaseOf = async <S>(options: DatabaseOptions): Promise<Database<S>> => scope.use(await openDatabase<S>(`sqlite:${state.path("db")}`, { ...options, clock, logger }));

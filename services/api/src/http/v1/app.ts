@@ -2,7 +2,7 @@ import http from "node:http";
 import { fail } from "@gantry/contracts";
 import { validatorOf } from "@gantry/contracts/validate";
 import { describeError, type Logger } from "@gantry/kernel";
-import { trace } from "@opentelemetry/api";
+import { nameRoute } from "@gantry/telemetry/http";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifySchemaCompiler } from "fastify";
 import type { TSchema } from "typebox";
 import { Convert, Default } from "typebox/value";
@@ -34,7 +34,7 @@ export async function createV1(backend: Backend, version: string): Promise<Fasti
   app.addHook("onRequest", async (request, reply) => {
     reply.header("server", `Gantry/${version}`);
     const route = request.routeOptions.url;
-    if (route !== undefined) trace.getActiveSpan()?.updateName(`${request.method} ${route}`).setAttribute("http.route", route);
+    if (route !== undefined) nameRoute(request.raw, route);
   });
   app.addSchema(Problem);
   await documented(app, version);
