@@ -22,12 +22,15 @@ export function checkKey(key: string | undefined): string {
   return key;
 }
 
-/** Where commands and queries of a contract go: the owner's queue, for `node.*` that of the node. */
+/** Owners of which there are several, each with a queue of its own. */
+const ADDRESSED: ReadonlySet<string> = new Set(["node", "worker"]);
+
+/** Where commands and queries of a contract go: the owner's queue, for `node.*` and `worker.*` that of the one named. */
 export function queueOf(contract: Contract, node: string | undefined): string {
   const owner = ownerOf(contract);
-  if (owner !== "node") return owner;
-  if (node === undefined) throw fail("INVALID", `${contract.name} goes to a node, and none is named`);
-  return `node.${node}`;
+  if (!ADDRESSED.has(owner)) return owner;
+  if (node === undefined) throw fail("INVALID", `${contract.name} goes to one ${owner}, and none is named`);
+  return `${owner}.${node}`;
 }
 
 /** What is kept of a message that could not be handled. */

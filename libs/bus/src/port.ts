@@ -33,7 +33,7 @@ export function on<C extends Contract>(contract: C, handle: Handler<C>): Route {
 }
 
 export interface CallOptions {
-  /** For `node.*` messages: the node's ID. */
+  /** For `node.*` messages: the node's ID; for `worker.*`: the build worker's name. */
   readonly node?: string;
   /** Default 30 s. Past it the call fails with TIMEOUT; a command may still be carried out. 0: no limit. */
   readonly timeoutMs?: number;

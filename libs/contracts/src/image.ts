@@ -42,7 +42,12 @@ export const imageInspect = query("image-store.image.inspect.v1", T.Object({ ref
 /** Body of `GET /images/{name}/history`; `Id` is `<missing>` where no local image is known for a step. */
 export const imageHistory = query("image-store.image.history.v1", T.Object({ ref: Ref }), T.Object({ history: T.Array(Opaque) }));
 
-export const imageTag = command("image-store.image.tag.v1", T.Object({ ref: Ref, target: Ref }), T.Object({ id: Digest }));
+/** Work under a claim that may pass to another: refused (STALE_EPOCH) once a greater epoch of the same key was seen. */
+export const Fence = T.Object({ key: T.String({ minLength: 1, maxLength: 128 }), epoch: T.Integer({ minimum: 0 }) });
+
+export const imageTag = command("image-store.image.tag.v1", T.Object({ ref: Ref, target: Ref, fence: T.Optional(Fence) }), T.Object({ id: Digest }));
+/** Whoever takes over a claim calls it first: from then on what earlier epochs of the key ask for is refused. */
+export const imageFence = command("image-store.fence.raise.v1", Fence, Empty);
 
 /** `DELETE /images/{name}`: Docker's rules, conflicts and order of `Untagged`/`Deleted` rows. Asks the scheduler who uses it. */
 export const imageRemove = command("image-store.image.remove.v1",

@@ -12,8 +12,11 @@ import { Contexts } from "./context/contexts.ts";
 import { jobRoutes } from "./handlers/jobs.ts";
 import { logRoute } from "./http/logs.ts";
 import { createServer, listenOn } from "./http/server.ts";
+import { Janitor } from "./jobs/janitor.ts";
+import { JobReader } from "./jobs/reader.ts";
 import { JobSignals } from "./jobs/signals.ts";
 import { JobStore } from "./jobs/store.ts";
+import { Upkeep } from "./jobs/upkeep.ts";
 import { progressRoute, Worker } from "./jobs/worker.ts";
 import type { Ports } from "./ports.ts";
 import { makeMountPoints } from "./steps/run.ts";
@@ -34,8 +37,14 @@ export const Config = T.Object({
   cgroupParent: T.String({ description: "parent of the cgroups of build steps" }),
   builds: T.Integer({ default: 2, minimum: 1, maximum: 64, description: "builds at once" }),
   parallelSteps: T.Integer({ default: 4, minimum: 1, maximum: 64, description: "steps of one build at once" }),
-  leaseSeconds: T.Integer({ default: 30, minimum: 1, description: "how long a build may go without a sign of its worker, in seconds" }),
-  maxAttempts: T.Integer({ default: 3, minimum: 1, description: "how often a build is begun when its worker is lost" }),
+  leaseSeconds: T.Integer({ default: 10, minimum: 1, description: "how long a build may go without a sign of its worker, in seconds; one that was killed is missed sooner" }),
+  maxAttempts: T.Integer({ default: 3, minimum: 1, description: "how often one and the same step is begun when its worker is lost" }),
+  maxQueuedBuilds: T.Integer({ default: 1000, minimum: 1, description: "builds that may wait; more are refused" }),
+  maxBuildLogBytes: T.Integer({ default: 64 * 1024 * 1024, minimum: 1024, description: "log of one build; what is more is dropped, with a word about it" }),
+  keepBuildDays: T.Integer({ default: 7, minimum: 0, description: "days that finished builds and their logs are kept" }),
+  keepBuilds: T.Integer({ default: 5000, minimum: 1, description: "finished builds that are kept, the newest" }),
+  keepBuildLogBytes: T.Integer({ default: 4 * 1024 * 1024 * 1024, minimum: 1024, description: "logs of finished builds together" }),
+  retryHours: T.Integer({ default: 24, minimum: 0, description: "hours that the context of a finished build is kept for a retry" }),
 });
 export type Config = Static<typeof Config>;
 
@@ -45,6 +54,8 @@ export interface Running {
 }
 
 const SIGKILL = 9;
+const MAX_RENEW_MS = 1_000;
+const HOUR_MS = 3_600_000;
 
 /** Serves the queue `build` and the log stream, and builds. */
 export async function start(config: Config, ports: Ports, scope: Scope): Promise<Running> {
@@ -57,7 +68,7 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   await clearLeftovers(ports, stepsDir, spoolDir, keyPrefix);
 
   const headers: Record<string, string> = config.imageStoreToken === "" ? {} : { authorization: `Bearer ${config.imageStoreToken}` };
-  const images = scope.use(new Images({ bus, address: config.imageStore, headers }));
+  const images = scope.use(new Images({ bus, address: config.imageStore, headers, clock }));
   const steps = new StepCache({ database, cache, images, clock });
   const builder: Builder = {
     contexts: scope.use(new Contexts({ content, spoolDir })), images, cache: steps, clock, spoolDir, parallelSteps: config.parallelSteps,
@@ -66,7 +77,9 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
       mountPoints: makeMountPoints(join(config.stateDir, "mount-points")),
     },
   };
-  const store = new JobStore({ database, clock, leaseMs: config.leaseSeconds * 1000, maxAttempts: config.maxAttempts });
+  const store = new JobStore({ database, clock, maxQueued: config.maxQueuedBuilds });
+  const reader = new JobReader(database);
+  const upkeep = new Upkeep({ database, store, clock, maxStalled: config.maxAttempts });
   const signals = new JobSignals();
   scope.use(relayOutbox(database, bus, { logger }));
 
@@ -74,14 +87,23 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   const tls = config.tlsCert === "" ? null : { cert: await readFile(config.tlsCert, "utf8"), key: await readFile(config.tlsKey, "utf8") };
   const app = createServer({ logger, listen: config.listen, token: config.token, tls });
   scope.defer(() => app.close());
-  logRoute(app, { store, signals, clock, stopping: stopping.signal });
+  logRoute(app, { reader, signals, clock, stopping: stopping.signal });
   const address = await listenOn(app, config.listen, tls !== null);
   scope.defer(() => stopping.abort());
 
-  const worker = scope.use(new Worker({ bus, clock, logger, store, signals, builder, name: config.worker, slots: config.builds, leaseMs: config.leaseSeconds * 1000 }));
+  const leaseMs = config.leaseSeconds * 1000;
+  const renewMs = Math.min(MAX_RENEW_MS, leaseMs / 5);
+  const worker = scope.use(new Worker({
+    bus, clock, logger, store, signals, builder, name: config.worker, slots: config.builds, renewMs, maxLogBytes: config.maxBuildLogBytes, maxStalled: config.maxAttempts,
+  }));
   scope.use(await bus.subscribe([progressRoute(worker, signals)]));
-  scope.use(await bus.serve("build", jobRoutes({ bus, store, cache: steps, signals, logsAddress: config.advertise || address })));
+  scope.use(await bus.serve("build", jobRoutes({ bus, store, reader, cache: steps, signals, logsAddress: config.advertise || address })));
+  await upkeep.takeBack(config.worker);
   await worker.start();
+  scope.use(new Janitor({
+    bus, clock, logger, upkeep, cache: steps, name: config.worker, leaseMs, renewMs, retryMs: config.retryHours * HOUR_MS,
+    retention: { days: config.keepBuildDays, jobs: config.keepBuilds, logBytes: config.keepBuildLogBytes },
+  }));
   return { address };
 }
 

@@ -1,7 +1,7 @@
 import type { Bus } from "@gantry/bus";
-import { fail, imagePut, imageResolve, imageTag, type LayerInfo, type ResolvedImage } from "@gantry/contracts";
-import { GantryError, isGantryError } from "@gantry/kernel";
-import { familiarString, type ImageConfig, normalizePlatform, parseImageConfig, parsePlatform, parseReference, platformMatches, withDefaultTag } from "@gantry/oci";
+import { fail, imageFence, imagePut, imageResolve, imageTag, type LayerInfo, type ResolvedImage } from "@gantry/contracts";
+import { type Clock, describeError, GantryError, isGantryError, retry } from "@gantry/kernel";
+import { familiarString, type ImageConfig, normalizePlatform, parseImageConfig, parsePlatform, parseReference, platformMatches, type Reference, withDefaultTag } from "@gantry/oci";
 import { type Dispatcher, Pool } from "undici";
 import type { BuildMessage } from "../domain/messages.ts";
 
@@ -10,7 +10,11 @@ export interface ImagesOptions {
   /** HTTP base of the image store. */
   readonly address: string;
   readonly headers: Readonly<Record<string, string>>;
+  readonly clock: Clock;
 }
+
+/** Whose work it is: a build job, and the number of its claim. The image store refuses names from a claim that another one has followed. */
+export interface Fence { readonly key: string; readonly epoch: number }
 
 /** An image with its config checked. */
 export interface KnownImage {
@@ -20,15 +24,19 @@ export interface KnownImage {
 }
 
 const MAX_LINE = 1024 * 1024;
+/** Tries of a call to an image store, broker or database that is away: about a minute. */
+const TRIES = 40;
 
 /** The image store, as a build needs it. */
 export class Images implements AsyncDisposable {
   readonly #bus: Bus;
   readonly #pool: Pool;
   readonly #headers: Readonly<Record<string, string>>;
+  readonly #clock: Clock;
 
-  constructor({ bus, address, headers }: ImagesOptions) {
+  constructor({ bus, address, headers, clock }: ImagesOptions) {
     this.#bus = bus;
+    this.#clock = clock;
     this.#headers = headers;
     const unix = address.startsWith("unix:") ? address.slice("unix:".length) : null;
     this.#pool = new Pool(unix === null ? address : "http://localhost", {
@@ -39,7 +47,7 @@ export class Images implements AsyncDisposable {
   /** null where the store has none. */
   async find(ref: string): Promise<KnownImage | null> {
     try {
-      return known(await this.#bus.call(imageResolve, { ref }));
+      return known(await this.#patiently(() => this.#bus.call(imageResolve, { ref })));
     } catch (e) {
       if (isGantryError(e, "NO_SUCH_IMAGE")) return null;
       throw e;
@@ -66,10 +74,29 @@ export class Images implements AsyncDisposable {
     const reference = withDefaultTag(parseReference(ref));
     const query = new URLSearchParams({ ref: familiarString(reference) });
     if (platform !== "") query.set("platform", platform);
+    await this.#transfer(`/v1/images/pull?${query}`, reference, { auth, tell, signal });
+  }
+
+  /** Sends a tagged image to its registry. Progress goes to `tell`; errors are those of the push. */
+  async push(name: string, { fence, ...options }: { auth: Readonly<Record<string, unknown>>; fence: Fence; tell: (message: BuildMessage) => void; signal: AbortSignal }): Promise<void> {
+    const reference = withDefaultTag(parseReference(name));
+    const query = new URLSearchParams({ ref: familiarString(reference), fence: `${fence.key}:${fence.epoch}` });
+    await this.#transfer(`/v1/images/push?${query}`, reference, options);
+  }
+
+  async #transfer(
+    path: string, reference: Reference, { auth, tell, signal }: { auth: Readonly<Record<string, unknown>>; tell: (message: BuildMessage) => void; signal: AbortSignal },
+  ): Promise<void> {
     const credentials = auth[reference.domain] ?? (reference.domain === "docker.io" ? auth["https://index.docker.io/v1/"] : undefined);
     const headers: Record<string, string> = { ...this.#headers };
     if (credentials !== undefined) headers["x-registry-auth"] = Buffer.from(JSON.stringify(credentials)).toString("base64url");
-    const answer = await this.#pool.request({ method: "POST", path: `/v1/images/pull?${query}`, headers, signal });
+    let answer: Dispatcher.ResponseData;
+    try {
+      answer = await this.#pool.request({ method: "POST", path, headers, signal });
+    } catch (cause) {
+      signal.throwIfAborted();
+      throw fail("UNAVAILABLE", `cannot reach the image store: ${describeError(cause)}`, { cause });
+    }
     if (answer.statusCode !== 200) throw await errorOf(answer);
     let rest = "";
     for await (const chunk of answer.body.setEncoding("utf8")) {
@@ -91,13 +118,25 @@ export class Images implements AsyncDisposable {
   /** Idempotent. */
   async put(config: string, layers: readonly LayerInfo[], parent: string | null): Promise<void> {
     const stored = layers.map(({ diffId, digest, mediaType, blobSize, size }) => ({ diffId, digest, mediaType, blobSize, size }));
-    await this.#bus.call(imagePut, { config, layers: stored, parent, tags: [] });
+    await this.#patiently(() => this.#bus.call(imagePut, { config, layers: stored, parent, tags: [] }));
   }
 
   /** Points a name at an image and answers the name in full, such as `x:latest`. */
-  async tag(id: string, name: string): Promise<string> {
-    await this.#bus.call(imageTag, { ref: id, target: name });
+  async tag(id: string, name: string, fence: Fence, signal: AbortSignal): Promise<string> {
+    await this.#patiently(() => this.#bus.call(imageTag, { ref: id, target: name, fence }), signal);
     return familiarString(withDefaultTag(parseReference(name)));
+  }
+
+  /** From now on names asked for by earlier claims of this job are refused. */
+  async fence(fence: Fence): Promise<void> {
+    await this.#patiently(() => this.#bus.call(imageFence, fence));
+  }
+
+  #patiently<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return retry(work, {
+      clock: this.#clock, attempts: TRIES, baseMs: 50, maxMs: 2_000, retryable: (e) => isGantryError(e, "UNAVAILABLE") || isGantryError(e, "TIMEOUT"),
+      ...(signal === undefined ? {} : { signal }),
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,7 +3,7 @@ import type { BuildPlan, Instruction } from "@gantry/dockerfile";
 import type { Clock } from "@gantry/kernel";
 import type { LoadedArchive } from "../context/load.ts";
 import type { SourceNode } from "../context/tree.ts";
-import type { BuildMessage } from "../domain/messages.ts";
+import type { BuildMessage, LogRow } from "../domain/messages.ts";
 import type { StageImage } from "../domain/stage-image.ts";
 import type { RunTools } from "../steps/run.ts";
 import type { Images } from "./images.ts";
@@ -25,20 +25,30 @@ export interface BuildJobParts {
   readonly spoolDir: string;
   /** At most so many steps of the build at once. */
   readonly slots: Slots;
-  /** When the build was begun by a worker that did not end it: steps since then are its own, also without a cache. null: it begins now. */
-  readonly resumes: number | null;
   /** N of `Step 1/N`. */
   readonly totalSteps: number;
   /** Labels of the build, as instructions at the end of the target. */
   readonly labels: readonly Instruction[];
-  readonly tell: (stage: number, ...messages: readonly BuildMessage[]) => void;
-  readonly ready: () => Promise<void>;
-  readonly onStep: (step: number) => void;
+  readonly tell: (stage: number, ...rows: readonly LogRow[]) => void;
+  readonly progress: BuildProgress;
   /** The image of an earlier stage, when it is done. */
   readonly stageImage: (index: number) => Promise<StageImage>;
   /** A base image, resolved once for all stages that name it. */
   readonly baseImage: (ref: string, platform: string, tell: (message: BuildMessage) => void) => Promise<StageImage>;
   readonly names: ReadonlyMap<string, number>;
+}
+
+/** Where a build says how far it is, and learns how far earlier attempts of it came. */
+export interface BuildProgress {
+  write(...rows: readonly LogRow[]): void;
+  /** Waits where the log is far behind. */
+  ready(): Promise<void>;
+  plan(instructions: readonly { readonly number: number; readonly instruction: string }[]): void;
+  begin(step: number): void;
+  /** Resolves when it is written down that the step is over, which is not before `after`. */
+  end(step: number, state: "done" | "cached", imageId: string | null, after: Promise<unknown> | null): Promise<void>;
+  /** What the step made in an earlier attempt; null: nothing. */
+  imageOf(step: number): string | null;
 }
 
 /** Lets so many in at once. */

@@ -1,24 +1,24 @@
-import type { BuildMessage } from "../domain/messages.ts";
+import type { LogRow } from "../domain/messages.ts";
 
 /**
  * The lines of stages that run at once, told stage by stage in the order of the Dockerfile: the first unfinished stage tells at
  * once, later ones are held until it is their turn.
  */
 export class OrderedOutput {
-  readonly #tell: (...messages: readonly BuildMessage[]) => void;
-  readonly #held: BuildMessage[][];
+  readonly #tell: (...rows: readonly LogRow[]) => void;
+  readonly #held: LogRow[][];
   readonly #done: boolean[];
   #turn = 0;
 
-  constructor(stages: number, tell: (...messages: readonly BuildMessage[]) => void) {
+  constructor(stages: number, tell: (...rows: readonly LogRow[]) => void) {
     this.#tell = tell;
     this.#held = Array.from({ length: stages }, () => []);
     this.#done = Array.from({ length: stages }, () => false);
   }
 
-  write(stage: number, ...messages: readonly BuildMessage[]): void {
-    if (stage <= this.#turn) this.#tell(...messages);
-    else this.#held[stage]!.push(...messages);
+  write(stage: number, ...rows: readonly LogRow[]): void {
+    if (stage <= this.#turn) this.#tell(...rows);
+    else this.#held[stage]!.push(...rows);
   }
 
   end(stage: number): void {

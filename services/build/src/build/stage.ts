@@ -7,10 +7,10 @@ import { applyInstruction, nopCreatedBy } from "../domain/apply.ts";
 import { StageArgs } from "../domain/build-args.ts";
 import { planDirectory } from "../domain/copy-plan.ts";
 import {
-  cacheLine, imageIdMessage, imageLine, removingLine, runningLine, stderrText, stdoutText, stepLine, triggersLine, type BuildMessage,
+  cacheLine, imageIdMessage, imageLine, outputRow, removingLine, rowsOf, runningLine, stepLine, triggersLine, type BuildMessage,
 } from "../domain/messages.ts";
 import { runCommand } from "../domain/run-command.ts";
-import { beginStage, nextImage, scratchImage, type StageImage, type Step } from "../domain/stage-image.ts";
+import { beginStage, nextImage, scratchImage, storedImage, type StageImage, type Step } from "../domain/stage-image.ts";
 import { addLayer, fetchLayers } from "../steps/layers.ts";
 import { runStep } from "../steps/run.ts";
 import { copyFromContext, copyFromImage } from "./copy.ts";
@@ -40,8 +40,15 @@ export class StageBuild {
   #cmdSet = false;
   /** After one step that was not in the cache no later one is looked for. */
   #busted = false;
+  #number = 0;
+  #cached = false;
+  /** Triggers of a base are several steps under one number. */
+  #inTriggers = false;
   /** Images on their way to the store, in order. */
   #storing: Promise<void> = Promise.resolve();
+  /** Made by the current instruction, and not in the cache yet. */
+  #made: { readonly parent: StageImage; readonly step: Step; readonly imageId: string }[] = [];
+  #recording: Promise<void> = Promise.resolve();
 
   constructor(job: BuildJobParts, planned: PlannedStage) {
     this.job = job;
@@ -59,10 +66,12 @@ export class StageBuild {
       await this.#instructions();
       await this.#storing;
       if (this.image.id !== null) this.tell(imageIdMessage(this.image.id));
+      await this.#recording;
       return this.image;
     } catch (e) {
       // What was made until here is kept for the cache.
       await this.#storing.catch(() => {});
+      await this.#recording.catch(() => {});
       throw e;
     }
   }
@@ -70,33 +79,58 @@ export class StageBuild {
   async #instructions(): Promise<void> {
     const { stage, firstStep } = this.planned;
     const { job } = this;
-    let step = firstStep;
-    const begin = (original: string): void => {
-      job.signal.throwIfAborted();
-      job.onStep(step);
-      this.tell(...stepLine(step++, job.totalSteps, original));
-    };
-    begin(stage.from.original);
+    this.#number = firstStep - 1;
+    this.#begin(stage.from.original);
     const { image, triggers } = await this.#base();
     this.#image = image;
     if (triggers.length > 0) this.tell(triggersLine(triggers.length));
+    this.#inTriggers = true;
     for (const trigger of triggers) await this.#execute(parseTrigger(trigger));
-    this.tell(imageLine(this.image.id));
+    this.#inTriggers = false;
+    this.#end();
     const labels = stage.index === job.plan.target ? job.labels : [];
     for (const instruction of [...stage.instructions, ...labels]) {
-      begin(instruction.original);
+      this.#begin(instruction.original);
       await this.#execute(instruction);
-      this.tell(imageLine(this.image.id));
+      this.#end();
     }
   }
 
+  #begin(original: string): void {
+    const { job } = this;
+    job.signal.throwIfAborted();
+    this.#number++;
+    this.#cached = false;
+    job.progress.begin(this.#number);
+    this.tell(...stepLine(this.#number, job.totalSteps, original));
+  }
+
+  /** The step is written down as over, and then told as over, when the store has its image; only then others may find it in the cache. */
+  #end(): void {
+    const { job, image } = this;
+    const made = this.#made.splice(0);
+    const written = job.progress.end(this.#number, made.length === 0 && this.#cached ? "cached" : "done", image.id, made.length === 0 ? null : this.#storing);
+    this.tell(imageLine(image.id));
+    if (made.length === 0) return;
+    this.#recording = this.#recording.then(async () => {
+      await written;
+      for (const { parent, step, imageId } of made) await job.cache.record(parent, step, imageId);
+    });
+    // Its failure is met where it is awaited.
+    this.#recording.catch(() => {});
+  }
+
   tell(...messages: readonly BuildMessage[]): void {
-    this.job.tell(this.planned.stage.index, ...messages);
+    this.job.tell(this.planned.stage.index, ...rowsOf(this.#number, ...messages));
   }
 
   async #base(): Promise<{ image: StageImage; triggers: readonly string[] }> {
     const { base } = this.planned;
     const platform = this.planned.platform || this.job.spec.platform;
+    // An earlier attempt's base stays the base, also where its name points at another image by now.
+    const before = this.job.progress.imageOf(this.#number);
+    const found = before === null ? null : await this.job.images.find(before);
+    if (found !== null) return beginStage(storedImage(found.id, found.config, found.layers));
     if (base.kind === "image") return beginStage(await this.job.baseImage(base.ref, platform, (message) => this.tell(message)));
     if (base.kind === "stage") return beginStage(await this.job.stageImage(base.index));
     const { os, architecture, variant } = parsePlatform(platform) ?? hostPlatform();
@@ -155,6 +189,7 @@ export class StageBuild {
 
   async #run(instruction: InstructionOf<"RUN">, values: ReadonlyMap<string, string>): Promise<void> {
     const { job, image } = this;
+    const number = this.#number;
     const { args, script } = runCommand(image.run, instruction);
     const createdBy = [...this.#args.prefix(values), ...args, ...(script === null ? [] : [script.text])].join(" ");
     const network = instruction.network === "" || instruction.network === "default" ? job.spec.networkMode || "default" : instruction.network;
@@ -168,8 +203,8 @@ export class StageBuild {
           env: [...values].map(([key, value]) => `${key}=${value}`),
           networkMode: network, extraHosts: job.spec.extraHosts,
           limits: { memory: job.spec.memory, cpuShares: job.spec.cpuShares, shmSize: job.spec.shmSize },
-          onOutput: (stream, text) => this.tell(stream === "stderr" ? stderrText(text) : stdoutText(text)),
-          ready: job.ready,
+          onOutput: (stream, text) => job.tell(this.planned.stage.index, outputRow(number, stream, text)),
+          ready: () => job.progress.ready(),
           signal: job.signal,
         });
       },
@@ -178,13 +213,24 @@ export class StageBuild {
 
   /** Looks whether the step's image is in the cache, and takes it. */
   async fromCache(step: Step): Promise<boolean> {
-    const { spec, cache, cacheFrom, resumes } = this.job;
-    if (this.#busted || (spec.noCache && resumes === null)) return false;
-    const hit = await cache.find(this.image, step, spec.noCache ? resumes : null) ?? (spec.noCache ? null : await cacheFrom?.find(this.image, step) ?? null);
+    const hit = await this.#own(step) ?? await this.#others(step);
     if (hit === null) return false;
     this.tell(cacheLine);
     this.#image = hit;
+    this.#cached = true;
     return true;
+  }
+
+  /** What an earlier attempt of this build made of the step: also without a cache. */
+  async #own(step: Step): Promise<StageImage | null> {
+    const id = this.#inTriggers ? null : this.job.progress.imageOf(this.#number);
+    return id === null ? null : await this.job.cache.take(this.image, step, id);
+  }
+
+  async #others(step: Step): Promise<StageImage | null> {
+    const { spec, cache, cacheFrom } = this.job;
+    if (this.#busted || spec.noCache) return null;
+    return await cache.find(this.image, step) ?? await cacheFrom?.find(this.image, step) ?? null;
   }
 
   /** Takes the step from the cache, or does it; either way the stage stands on its image then. */
@@ -210,10 +256,8 @@ export class StageBuild {
     const parent = this.image;
     const { image, config } = nextImage(parent, step, layer, rfc3339Nano(job.clock.nowNano()));
     this.#image = image;
-    this.#storing = this.#storing.then(async () => {
-      await job.images.put(config, image.layers, parent.id);
-      await job.cache.record(parent, step, image.id!);
-    });
+    this.#storing = this.#storing.then(() => job.images.put(config, image.layers, parent.id));
+    this.#made.push({ parent, step, imageId: image.id! });
     // Its failure is met where it is awaited.
     this.#storing.catch(() => {});
     if (container && job.spec.rm) this.tell(removingLine(containerId));

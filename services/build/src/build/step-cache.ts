@@ -29,29 +29,32 @@ export class StepCache {
     this.#options = options;
   }
 
-  /** `since`: only what was made at that time or later (milliseconds since the epoch). */
-  async find(image: StageImage, step: Step, since: number | null): Promise<StageImage | null> {
-    const { cache, images } = this.#options;
+  async find(image: StageImage, step: Step): Promise<StageImage | null> {
+    const { cache } = this.#options;
     const key = cacheKey(image, step);
     const seen = new Set<string>();
-    const looks = [() => this.#stored(key, since)];
-    if (since === null) looks.unshift(() => cache.get(SPACE, key));
-    for (const look of looks) {
+    for (const look of [() => cache.get(SPACE, key), () => this.#stored(key)]) {
       const id = await look();
       if (id === null || seen.has(id) || !/^sha256:[0-9a-f]{64}$/.test(id)) continue;
       seen.add(id);
-      const found = await images.find(id);
-      if (found === null || !isResultOf(found.config, image, step)) continue;
+      const found = await this.take(image, step, id);
+      if (found === null) continue;
       if (seen.size > 1) await cache.set(SPACE, key, id, TTL_SECONDS);
-      return cachedImage(image, step, id, found.config, found.layers);
+      return found;
     }
     return null;
   }
 
-  async #stored(key: string, since: number | null): Promise<string | null> {
+  /** The image of this ID in place of running the step; null where the store has none, or this step did not make it of this image. */
+  async take(image: StageImage, step: Step, id: string): Promise<StageImage | null> {
+    const found = await this.#options.images.find(id);
+    return found === null || !isResultOf(found.config, image, step) ? null : cachedImage(image, step, id, found.config, found.layers);
+  }
+
+  async #stored(key: string): Promise<string | null> {
     const { clock, database } = this.#options;
-    const row = await database.query.selectFrom("build_cache").select(["image_id", "made_at", "used_at"]).where("key", "=", key).executeTakeFirst();
-    if (row === undefined || (since !== null && Number(row.made_at) < since)) return null;
+    const row = await database.query.selectFrom("build_cache").select(["image_id", "used_at"]).where("key", "=", key).executeTakeFirst();
+    if (row === undefined) return null;
     if (Number(row.used_at) < clock.now() - DAY_MS) await database.query.updateTable("build_cache").set({ used_at: clock.now() }).where("key", "=", key).execute();
     return row.image_id;
   }

@@ -1,32 +1,74 @@
 import type { BuildJob, BuildState } from "@gantry/contracts";
 
-/** A job's record, as far as its rules need it. */
-export interface JobRecord {
-  readonly state: BuildState;
-  readonly attempts: number;
-  /** Milliseconds since the epoch. */
-  readonly leaseUntil: number;
-  readonly cancelRequested: boolean;
-}
-
 export const isFinished = (state: BuildState): boolean => state === "succeeded" || state === "failed" || state === "cancelled";
 
-/**
- * What a worker does with a job that it is offered. `skip`: someone else has it or it is over. `give-up`: it was begun
- * `maxAttempts` times and no worker lived to its end.
- */
-export function claimDecision(job: JobRecord, now: number, maxAttempts: number): "claim" | "skip" | "cancel" | "give-up" {
-  if (isFinished(job.state)) return "skip";
-  if (job.state === "running" && job.leaseUntil > now) return "skip";
-  if (job.cancelRequested) return "cancel";
-  return job.attempts >= maxAttempts ? "give-up" : "claim";
+/** A running job whose worker is gone. */
+export interface LostJob {
+  readonly cancelRequested: boolean;
+  /** Beginnings since a step was finished last. */
+  readonly stalled: number;
 }
 
-/** Whether the job must be offered on the queue again: nobody took it in time, or its worker is gone. */
-export function mustRequeue(job: JobRecord & { readonly queuedAt: number }, now: number, patience: number): boolean {
-  if (job.state === "queued") return job.queuedAt + patience <= now;
-  return job.state === "running" && job.leaseUntil <= now;
+/** What becomes of a job that nobody holds any more. `give-up`: one and the same step was begun `maxStalled` times, and no worker lived to its end. */
+export function afterLoss(job: LostJob, maxStalled: number): "requeue" | "cancel" | "give-up" {
+  if (job.cancelRequested) return "cancel";
+  return job.stalled >= maxStalled ? "give-up" : "requeue";
+}
+
+/** What others see of a lease: who holds it, and a stamp that changes whenever it is held on. */
+export interface LeaseSight {
+  readonly id: string;
+  readonly worker: string;
+  readonly epoch: number;
+  readonly stamp: number;
+}
+
+interface Watched { readonly epoch: number; readonly stamp: number; readonly since: number }
+
+/**
+ * Tells how long leases have stood still, by this process's own steady clock: clocks of other hosts do not matter. Time in which one
+ * could not look does not count, as then nobody could hold a lease on either.
+ */
+export class LeaseWatch {
+  #seen = new Map<string, Watched>();
+
+  /** All leases as they are now, in milliseconds of a steady clock. Answers for how long each has not been held on. */
+  look(leases: readonly LeaseSight[], now: number): Map<string, number> {
+    const still = new Map<string, number>();
+    const next = new Map<string, Watched>();
+    for (const { id, epoch, stamp } of leases) {
+      const before = this.#seen.get(id);
+      const same = before !== undefined && before.epoch === epoch && before.stamp === stamp;
+      const since = same ? before.since : now;
+      next.set(id, { epoch, stamp, since });
+      still.set(id, now - since);
+    }
+    this.#seen = next;
+    return still;
+  }
+
+  /** To be called when looking failed. */
+  blind(): void {
+    this.#seen.clear();
+  }
 }
 
 /** What a caller may see: without the credentials. */
 export const shownJob = (job: BuildJob): BuildJob => ({ ...job, spec: { ...job.spec, auth: {} } });
+
+/** The labels a list is filtered by: `key`, or `key=value`. */
+export function parseLabelFilter(text: string): { key: string; value: string | null } {
+  const at = text.indexOf("=");
+  return at < 0 ? { key: text, value: null } : { key: text.slice(0, at), value: text.slice(at + 1) };
+}
+
+/** Where a page of the list ended: jobs are listed by time of submission, newest first, then by ID. */
+export interface Cursor { readonly submittedAt: number; readonly id: string }
+
+export const cursorText = ({ submittedAt, id }: Cursor): string => `${submittedAt}-${id}`;
+
+/** null for what is none. */
+export function parseCursor(text: string): Cursor | null {
+  const match = /^(\d{1,15})-([0-9a-f]{64})$/.exec(text);
+  return match === null ? null : { submittedAt: Number(match[1]), id: match[2]! };
+}

@@ -3,14 +3,14 @@ import { fail } from "@gantry/contracts";
 import type { Clock } from "@gantry/kernel";
 import type { FastifyInstance } from "fastify";
 import type { JobSignals } from "../jobs/signals.ts";
-import type { JobStore } from "../jobs/store.ts";
+import type { JobReader } from "../jobs/reader.ts";
 
 const ROWS = 1000;
 /** How long a follower trusts that it is told: after that it looks by itself. */
 const LOOK_AGAIN_MS = 2000;
 
 export interface LogRouteOptions {
-  readonly store: JobStore;
+  readonly reader: JobReader;
   readonly signals: JobSignals;
   readonly clock: Clock;
   /** Aborts when the service stops: followers then ask another one, from where they were. */
@@ -23,7 +23,7 @@ export function logRoute(app: FastifyInstance, options: LogRouteOptions): void {
     const { id } = request.params;
     const from = Number(request.query.from ?? "0");
     if (!Number.isSafeInteger(from) || from < 0) throw fail("INVALID", `from must be a number of a log row, not ${JSON.stringify(request.query.from)}`);
-    await options.store.get(id);
+    await options.reader.get(id);
     const gone = new AbortController();
     reply.raw.once("close", () => gone.abort());
     const lines = Readable.from(follow(options, id, from, AbortSignal.any([gone.signal, options.stopping])), { objectMode: false });
@@ -32,11 +32,11 @@ export function logRoute(app: FastifyInstance, options: LogRouteOptions): void {
   });
 }
 
-async function* follow({ store, signals, clock }: LogRouteOptions, id: string, from: number, signal: AbortSignal): AsyncGenerator<string> {
+async function* follow({ reader, signals, clock }: LogRouteOptions, id: string, from: number, signal: AbortSignal): AsyncGenerator<string> {
   let next = from;
   for (;;) {
     using waiting = signals.begin(id);
-    const { rows, end } = await store.read(id, next, ROWS);
+    const { rows, end } = await reader.read(id, next, ROWS);
     if (rows.length > 0) {
       next = rows.at(-1)!.seq + 1;
       yield rows.map((row) => `${JSON.stringify(row)}\n`).join("");

@@ -13,6 +13,7 @@ export interface BuildDatabase {
     /** Grows with each claim: whoever writes with an older one is refused. */
     epoch: number;
     worker: string | null;
+    /** A stamp that changes whenever the worker holds its lease on. */
     lease_until: number;
     cancel_requested: number;
     step: number;
@@ -23,8 +24,32 @@ export interface BuildDatabase {
     created_at: string;
     started_at: string | null;
     finished_at: string | null;
+    submitted_at: number;
+    retry_of: string | null;
+    /** Bytes of the log. */
+    log_bytes: number;
+    /** Beginnings since a step was finished last. */
+    stalled: number;
+    /** W3C trace context of who submitted it, as JSON of headers. */
+    trace: string | null;
   };
-  build_log: { job_id: string; seq: number; message: string };
+  /** `step`, `output`: see LogRow. */
+  build_log: { job_id: string; seq: number; step: number; output: "stdout" | "stderr" | null; message: string };
+  build_step: {
+    job_id: string;
+    number: number;
+    instruction: string;
+    state: string;
+    image_id: string | null;
+    worker: string | null;
+    attempt: number;
+    started_at: string | null;
+    finished_at: string | null;
+    error: string | null;
+  };
+  /** What lists of jobs are filtered by. */
+  build_tag: { job_id: string; tag: string };
+  build_label: { job_id: string; key: string; value: string };
   /** Step key → image that the step made. */
   build_cache: { key: string; image_id: string; made_at: number; used_at: number };
   /** What was copied from another image, by chain ID and path → content digest. */
@@ -80,6 +105,42 @@ export const migrations: Readonly<Record<string, Migration>> = {
   "003-made-at": {
     async up(db) {
       await db.schema.alterTable("build_cache").addColumn("made_at", "bigint", (c) => c.notNull().defaultTo(0)).execute();
+    },
+  },
+  "004-steps": {
+    async up(db) {
+      for (const name of ["submitted_at", "log_bytes"]) await db.schema.alterTable("build_job").addColumn(name, "bigint", (c) => c.notNull().defaultTo(0)).execute();
+      await db.schema.alterTable("build_job").addColumn("stalled", "integer", (c) => c.notNull().defaultTo(0)).execute();
+      for (const name of ["retry_of", "trace"]) await db.schema.alterTable("build_job").addColumn(name, "text").execute();
+      await db.schema.createIndex("build_job_submitted").on("build_job").columns(["submitted_at", "id"]).execute();
+      await db.schema.alterTable("build_log").addColumn("step", "integer", (c) => c.notNull().defaultTo(0)).execute();
+      await db.schema.alterTable("build_log").addColumn("output", "text").execute();
+      await db.schema.createTable("build_step")
+        .addColumn("job_id", "text", (c) => c.notNull())
+        .addColumn("number", "integer", (c) => c.notNull())
+        .addColumn("instruction", "text", (c) => c.notNull())
+        .addColumn("state", "text", (c) => c.notNull())
+        .addColumn("image_id", "text")
+        .addColumn("worker", "text")
+        .addColumn("attempt", "integer", (c) => c.notNull())
+        .addColumn("started_at", "text")
+        .addColumn("finished_at", "text")
+        .addColumn("error", "text")
+        .addPrimaryKeyConstraint("build_step_key", ["job_id", "number"])
+        .execute();
+      await db.schema.createTable("build_tag")
+        .addColumn("job_id", "text", (c) => c.notNull())
+        .addColumn("tag", "text", (c) => c.notNull())
+        .addPrimaryKeyConstraint("build_tag_key", ["job_id", "tag"])
+        .execute();
+      await db.schema.createIndex("build_tag_tag").on("build_tag").columns(["tag"]).execute();
+      await db.schema.createTable("build_label")
+        .addColumn("job_id", "text", (c) => c.notNull())
+        .addColumn("key", "text", (c) => c.notNull())
+        .addColumn("value", "text", (c) => c.notNull())
+        .addPrimaryKeyConstraint("build_label_key", ["job_id", "key"])
+        .execute();
+      await db.schema.createIndex("build_label_pair").on("build_label").columns(["key"]).execute();
     },
   },
 };

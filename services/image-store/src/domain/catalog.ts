@@ -3,6 +3,8 @@ import type { CatalogImage, CatalogView, Change, ImageRecord, ImageReference, Ma
 
 export type * from "./records.ts";
 
+const MAX_FENCES = 10_000;
+
 interface Repository {
   readonly tags: Map<string, TagRecord>;
   readonly digests: Map<string, RepoDigestRecord>;
@@ -25,6 +27,8 @@ export class Catalog implements CatalogView {
   readonly #chains = new Map<string, number>();
   /** Diff ID → the gzip blob that this store once made of it for a push; the blob itself is not kept. */
   readonly #compressed = new Map<string, { readonly digest: string; readonly size: number }>();
+  /** Claims of others that names are asked for under: key → the greatest epoch seen. */
+  readonly #fences = new Map<string, number>();
   #sortedIds: string[] | null = null;
   #version = 0;
 
@@ -48,8 +52,20 @@ export class Catalog implements CatalogView {
       case "undigest": return this.#deleteDigest(change.repo, change.digest);
       case "manifest": return this.#putManifest(change.record);
       case "deleteManifest": return this.#deleteManifest(change.digest);
+      case "fence": return this.#putFence(change.key, change.epoch);
       case "compressed": return void this.#compressed.set(change.diffId, { digest: change.digest, size: change.size });
     }
+  }
+
+  /** The greatest epoch seen under a key; 0: none. */
+  fence(key: string): number {
+    return this.#fences.get(key) ?? 0;
+  }
+
+  #putFence(key: string, epoch: number): void {
+    this.#fences.delete(key);
+    this.#fences.set(key, epoch);
+    if (this.#fences.size > MAX_FENCES) this.#fences.delete(this.#fences.keys().next().value!);
   }
 
   image(id: string): CatalogImage | null {

@@ -65,7 +65,8 @@ export type Change =
   | { readonly type: "undigest"; readonly repo: string; readonly digest: string }
   | { readonly type: "manifest"; readonly record: ManifestRecord; readonly body: string }
   | { readonly type: "deleteManifest"; readonly digest: string }
-  | { readonly type: "compressed"; readonly diffId: string; readonly digest: string; readonly size: number };
+  | { readonly type: "compressed"; readonly diffId: string; readonly digest: string; readonly size: number }
+  | { readonly type: "fence"; readonly key: string; readonly epoch: number; readonly raisedAt: number };
 
 /** One row of an image's references, as Docker's reference store has them. */
 export interface ImageReference {

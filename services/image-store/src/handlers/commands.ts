@@ -1,5 +1,5 @@
 import { on, type Bus, type Route } from "@gantry/bus";
-import { containersUsingImage, fail, imagePrune, imagePut, imageRemove, imageTag, type BodyOf, type DockerEvent } from "@gantry/contracts";
+import { containersUsingImage, fail, imagePrune, imagePut, imageRemove, imageFence, imageTag, type BodyOf, type DockerEvent } from "@gantry/contracts";
 import { isGantryError } from "@gantry/kernel";
 import { fullName, parseReference, withDefaultTag } from "@gantry/oci";
 import type { CatalogImage, Change, StoredLayer } from "../domain/catalog.ts";
@@ -13,7 +13,14 @@ import type { ImageStore } from "../store/image-store.ts";
 export function commandRoutes(store: ImageStore, bus: Bus): Route[] {
   return [
     on(imagePut, (body) => putImage(store, body)),
-    on(imageTag, ({ ref, target }) => tagImage(store, ref, target)),
+    on(imageTag, ({ ref, target, fence }) => tagImage(store, ref, target, fence)),
+    on(imageFence, async (fence) => {
+      await store.update(() => {
+        store.checkFence(fence);
+        return { changes: [{ type: "fence", ...fence, raisedAt: store.clock.now() }], result: null };
+      });
+      return {};
+    }),
     on(imageRemove, async ({ ref, force, prune }) => ({ rows: (await removeImage(store, bus, ref, { force, prune })).rows })),
     on(imagePrune, ({ filters }) => pruneImages(store, bus, filters)),
   ];
@@ -49,11 +56,12 @@ async function checkLayer(store: ImageStore, layer: StoredLayer): Promise<void> 
   if (size !== layer.blobSize) throw fail("INVALID", `blob ${layer.digest} has ${size} bytes, not ${layer.blobSize}`);
 }
 
-async function tagImage(store: ImageStore, ref: string, targetText: string): Promise<{ id: string }> {
+async function tagImage(store: ImageStore, ref: string, targetText: string, fence: BodyOf<typeof imageTag>["fence"]): Promise<{ id: string }> {
   const target = parseTarget(targetText);
   // Before a name promises that it is there: layers of unnamed images may not be on disk yet.
   await store.blobs.sync();
   return store.update(() => {
+    if (fence !== undefined) store.checkFence(fence);
     const image = store.find(ref);
     const pointed = pointTag(store.catalog, target, image.id, manifestBehind(store, ref, image), store.clock.now());
     return { changes: pointed.changes, events: [imageEvent(store.clock, "tag", image.id, pointed.name, image.labels)], result: { id: image.id } };

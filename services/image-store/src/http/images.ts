@@ -40,6 +40,8 @@ export function imageRoutes(app: App, store: ImageStore, options: { connect: Con
     request.raw.resume();
     const ref = referenceOf(request);
     const credentials = parseRegistryAuth(header(request, "x-registry-auth"));
+    const fence = /^(.{1,128}):(\d{1,15})$/.exec(queryText(request, "fence") ?? "");
+    if (fence !== null) store.checkFence({ key: fence[1]!, epoch: Number(fence[2]) });
     await streamProgress(reply, store.logger, (progress, signal) => pusher.push(() => options.connect(ref.domain, credentials, signal), { ref, progress, signal }));
   });
 

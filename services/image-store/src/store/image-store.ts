@@ -44,6 +44,12 @@ export class ImageStore {
     return findImage(this.catalog, ref);
   }
 
+  /** STALE_EPOCH where a greater epoch of the key was seen. Within an update nothing comes between the check and the change. */
+  checkFence({ key, epoch }: { readonly key: string; readonly epoch: number }): void {
+    const seen = this.catalog.fence(key);
+    if (seen > epoch) throw fail("STALE_EPOCH", `epoch ${epoch} of ${key} is over: epoch ${seen} has followed it`);
+  }
+
   async config(id: string): Promise<ImageConfig> {
     return (await this.#config(id)).config;
   }

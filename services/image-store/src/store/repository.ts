@@ -4,6 +4,9 @@ import type { Kysely } from "kysely";
 import type { Change, ImageRecord, ManifestRecord, StoredLayer } from "../domain/catalog.ts";
 import type { Tables } from "./schema.ts";
 
+/** Longer than any claim lives. */
+const FENCES_KEPT_MS = 7 * 24 * 3600 * 1000;
+
 type Row<N extends keyof Tables> = Tables[N];
 
 /** The database side of the catalog: reads all of it at the start, carries out changes, and keeps the long texts. */
@@ -32,6 +35,9 @@ export class Repository {
     }
     for (const row of await query.selectFrom("compressed_layers").selectAll().execute()) {
       changes.push({ type: "compressed", diffId: row.diff_id, digest: row.digest, size: Number(row.size) });
+    }
+    for (const row of await query.selectFrom("fences").selectAll().orderBy("raised_at").execute()) {
+      changes.push({ type: "fence", key: row.key, epoch: row.epoch, raisedAt: Number(row.raised_at) });
     }
     return changes;
   }
@@ -127,6 +133,12 @@ async function carryOut(tx: Kysely<Tables>, change: Change): Promise<void> {
       await tx.insertInto("compressed_layers").values({ diff_id: change.diffId, digest: change.digest, size: change.size })
         .onConflict((oc) => oc.column("diff_id").doUpdateSet((eb) => ({ digest: eb.ref("excluded.digest"), size: eb.ref("excluded.size") }))).execute();
       return;
+    case "fence": {
+      const { key, epoch, raisedAt } = change;
+      await tx.deleteFrom("fences").where("raised_at", "<", raisedAt - FENCES_KEPT_MS).execute();
+      await tx.insertInto("fences").values({ key, epoch, raised_at: raisedAt }).onConflict((oc) => oc.column("key").doUpdateSet({ epoch, raised_at: raisedAt })).execute();
+      return;
+    }
     case "deleteManifest":
       await tx.deleteFrom("manifests").where("digest", "=", change.digest).execute();
       return;

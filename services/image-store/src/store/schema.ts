@@ -32,6 +32,8 @@ export interface Tables {
   };
   /** The gzip blob that a push made of an uncompressed layer. */
   compressed_layers: { diff_id: string; digest: string; size: number };
+  /** Claims of others that names are asked for under. */
+  fences: { key: string; epoch: number; raised_at: number };
 }
 
 export const migrations: Readonly<Record<string, Migration>> = {
@@ -76,6 +78,15 @@ export const migrations: Readonly<Record<string, Migration>> = {
         .addColumn("diff_id", "text", (c) => c.primaryKey())
         .addColumn("digest", "text", (c) => c.notNull())
         .addColumn("size", "bigint", (c) => c.notNull())
+        .execute();
+    },
+  },
+  "002_fences": {
+    async up(db) {
+      await db.schema.createTable("fences")
+        .addColumn("key", "text", (c) => c.primaryKey())
+        .addColumn("epoch", "integer", (c) => c.notNull())
+        .addColumn("raised_at", "bigint", (c) => c.notNull())
         .execute();
     },
   },
