@@ -15,7 +15,7 @@ before(async () => {
   await rig.serve([
     on(schedulerInfo, async () => ({ containers: 1, running: 1, paused: 0, stopped: 0, nodes: [{ nodeId: "n1", hostname: "one", address: "https://10.0.0.3:7000", cpus: 2, memoryBytes: 8, alive: true, memoryUsedBytes: 3 }] })),
     on(containerRows, async () => ({ rows: [row] })),
-    on(buildList, async () => ({ jobs: [] })),
+    on(buildList, async () => ({ jobs: [], next: null })),
   ]);
 });
 after(async () => { await rig[Symbol.asyncDispose](); });
