@@ -37,6 +37,8 @@ export const containerLocate = query("scheduler.container.locate.v1", T.Object({
     id: Id, name: T.String(), nodeId: T.String(), address: T.String(), tty: T.Boolean(), openStdin: T.Boolean(),
     status: T.String(), exitCode: T.Integer(), error: T.String(), autoRemove: T.Boolean(), startedAt: T.String(), finishedAt: T.String(),
     image: T.String(), labels: StringMap,
+    /** Why its node cannot be reached, as an error says it; absent when it can. */
+    unreachable: T.Optional(T.String()),
   }));
 
 /** Containers that use an image, for `docker image rm`. */

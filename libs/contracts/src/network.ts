@@ -17,8 +17,8 @@ export const networkDisconnect = command("scheduler.network.disconnect.v1", T.Ob
  * Makes the bridge. With `unused`, CONFLICT when the host itself uses an overlapping subnet, `details.subnets` naming those it uses:
  * for subnets that the scheduler picked.
  */
-export const nodeNetworkCreate = command("node.network.create.v1", T.Object({ network: Opaque, unused: T.Boolean() }), Empty);
-export const nodeNetworkRemove = command("node.network.remove.v1", T.Object({ networkId: Id }), Empty);
+export const nodeNetworkCreate = command("node.network.create.v1", T.Object({ network: Opaque, unused: T.Boolean(), epoch: T.Optional(T.Integer()) }), Empty);
+export const nodeNetworkRemove = command("node.network.remove.v1", T.Object({ networkId: Id, epoch: T.Optional(T.Integer()) }), Empty);
 export const nodeNetworkConnect = command("node.network.connect.v1",
   T.Object({ containerId: Id, epoch: T.Integer(), network: Opaque, endpoint: Opaque }), T.Object({ endpoint: Opaque }));
 export const nodeNetworkDisconnect = command("node.network.disconnect.v1", T.Object({ containerId: Id, epoch: T.Integer(), networkId: Id }), Empty);

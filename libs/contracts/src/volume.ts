@@ -11,5 +11,5 @@ export const volumeList = query("scheduler.volume.list.v1", T.Object({ filters: 
 export const volumeRemove = command("scheduler.volume.remove.v1", T.Object({ name: T.String(), force: T.Boolean() }), Empty);
 export const volumePrune = command("scheduler.volume.prune.v1", T.Object({ filters: Filters }), T.Object({ names: T.Array(T.String()), spaceReclaimed: T.Integer() }));
 
-export const nodeVolumeCreate = command("node.volume.create.v1", T.Object({ name: Name, options: T.Record(T.String(), T.String()) }), T.Object({ mountpoint: T.String() }));
-export const nodeVolumeRemove = command("node.volume.remove.v1", T.Object({ name: Name }), Empty);
+export const nodeVolumeCreate = command("node.volume.create.v1", T.Object({ name: Name, options: T.Record(T.String(), T.String()), epoch: T.Optional(T.Integer()) }), T.Object({ mountpoint: T.String() }));
+export const nodeVolumeRemove = command("node.volume.remove.v1", T.Object({ name: Name, epoch: T.Optional(T.Integer()) }), Empty);

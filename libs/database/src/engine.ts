@@ -13,6 +13,7 @@ export interface Engine<S> {
   within<T>(work: () => Promise<T>): Promise<T>;
   /** Does the work unless another process does such work on this database. */
   exclusively(work: () => Promise<void>): Promise<"done" | "busy">;
+  endSessions(instance: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -90,6 +91,10 @@ export class EngineDatabase<S> implements Database<S> {
     }));
     if (written > 0) for (const listener of this.#listeners) listener();
     return result;
+  }
+
+  endSessions(instance: string): Promise<void> {
+    return this.#engine.endSessions(instance);
   }
 
   async firstSight(tx: Kysely<S>, consumer: string, messageId: string): Promise<boolean> {

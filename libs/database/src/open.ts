@@ -7,6 +7,8 @@ import { openSqlite } from "./sqlite/engine.ts";
 export interface OpenOptions extends DatabaseOptions {
   readonly clock?: Clock;
   readonly logger?: Logger;
+  /** Tells this process from others of the same service: 1 to 24 letters, digits and hyphens. See `endSessions`. */
+  readonly instance?: string;
   /** PostgreSQL connections at most; default 10. */
   readonly maxConnections?: number;
 }

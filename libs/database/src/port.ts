@@ -16,6 +16,11 @@ export interface Database<S> extends AsyncDisposable {
   readonly query: Kysely<S>;
   /** Serializable enough for read-then-write: SQLite has one writer; PostgreSQL retries on serialization failures. */
   transaction<T>(work: (tx: Kysely<S>, outbox: OutboxWriter) => Promise<T>): Promise<T>;
+  /**
+   * Ends every session that a process opened with that `instance` of OpenOptions: what it had under way is undone, its locks
+   * are free. For a process that is cut off or stopped, and would hold them for minutes. SQLite, which is of one process: nothing.
+   */
+  endSessions(instance: string): Promise<void>;
   /** True the first time a message ID is seen by `consumer`, within the transaction: what makes consumers idempotent. */
   firstSight(tx: Kysely<S>, consumer: string, messageId: string): Promise<boolean>;
 }

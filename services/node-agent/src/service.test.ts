@@ -20,7 +20,7 @@ before(async () => {
   rig = await Rig.open(scope, async ({ bus, dir }) => {
     const shared = { clock: systemClock, logger: silentLogger };
     const database = scope.use(await openDatabase<scheduler.SchedulerTables>(`sqlite:${join(dir, "db")}`, { ...scheduler.databaseOptions, ...shared }));
-    await scheduler.start({ concurrency: 64 }, { bus, database, ...shared }, scope);
+    await scheduler.start({ concurrency: 64, reserve: "limits" }, { bus, database, ...shared }, scope);
   });
 });
 after(() => scope.disposeAsync());

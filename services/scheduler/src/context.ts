@@ -1,7 +1,7 @@
-import type { Bus, CallOptions } from "@gantry/bus";
-import { fail, type BodyOf, type Contract, type ReplyOf } from "@gantry/contracts";
+import type { Bus } from "@gantry/bus";
 import type { Database } from "@gantry/database";
-import { isGantryError, type Clock, type Logger } from "@gantry/kernel";
+import type { Clock, Logger } from "@gantry/kernel";
+import type { Reserve } from "./domain/demand.ts";
 import type { ImageNames } from "./image-names.ts";
 import type { Leadership } from "./leadership.ts";
 import type { NodeLiveness } from "./node-liveness.ts";
@@ -18,20 +18,11 @@ export interface Context {
   readonly images: ImageNames;
   /** [0, 1) */
   readonly random: () => number;
+  readonly reserve: Reserve;
   /** Containers that `docker restart` stops just now: `--rm` does not take them away. */
   readonly restarting: Set<string>;
-  /** RFC 3339 with nanoseconds: when this scheduler started. */
-  readonly startedAt: string;
+  /** The last ones that `--rm` took away: a start that is told again finds that they ran. */
+  readonly ranAndGone: Set<string>;
 }
 
-type CallContract = Contract<"command"> | Contract<"query">;
-
-/** A call to a node's agent. NODE_UNREACHABLE says which node is away. */
-export async function callNode<C extends CallContract>(context: Context, nodeId: string, contract: C, body: BodyOf<C>, options: CallOptions = {}): Promise<ReplyOf<C>> {
-  try {
-    return await context.bus.call(contract, body, { ...options, node: nodeId });
-  } catch (e) {
-    if (isGantryError(e, "UNAVAILABLE")) throw fail("NODE_UNREACHABLE", `node ${nodeId} does not answer: ${e.message}`, { cause: e });
-    throw e;
-  }
-}
+export { callNode, checkReachable } from "./call-node.ts";

@@ -1,4 +1,4 @@
-import { dockerEvent, type DockerEvent, type NetworkResource } from "@gantry/contracts";
+import { dockerEvent, type DockerEvent, type NetworkResource, type NodeDescription } from "@gantry/contracts";
 import type { Clock } from "@gantry/kernel";
 import type { OutboxWriter } from "@gantry/database";
 import type { ContainerRecord } from "./domain/record.ts";
@@ -22,4 +22,9 @@ export function emitContainer(outbox: OutboxWriter, clock: Clock, record: Contai
 
 export function emitNetwork(outbox: OutboxWriter, clock: Clock, network: Pick<NetworkResource, "Id" | "Name" | "Driver">, action: string, more: Record<string, string> = {}): Promise<void> {
   return emit(outbox, clock, "network", action, network.Id, { name: network.Name, type: network.Driver, ...more });
+}
+
+/** As Swarm's: `update` with what changed, `state.new` being `ready` or `down`. */
+export function emitNode(outbox: OutboxWriter, clock: Clock, node: NodeDescription, changes: Record<string, string>, action: "create" | "update" = "update"): Promise<void> {
+  return emit(outbox, clock, "node", action, node.nodeId, { name: node.hostname, ...changes });
 }

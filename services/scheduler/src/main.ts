@@ -1,6 +1,6 @@
 import { openBus } from "@gantry/bus";
 import { openDatabase } from "@gantry/database";
-import { configFromEnv, systemClock } from "@gantry/kernel";
+import { configFromEnv, newId, systemClock } from "@gantry/kernel";
 import { createLogger, startTelemetry } from "@gantry/telemetry";
 import { Type as T } from "typebox";
 import { Config, databaseOptions, start, type SchedulerTables } from "./module.ts";
@@ -15,7 +15,10 @@ await using scope = new AsyncDisposableStack();
 const logger = createLogger({ service: "scheduler" });
 scope.use(await startTelemetry({ service: "scheduler", version: "", logger }, env));
 const shared = { clock: systemClock, logger };
-const bus = scope.use(await openBus(urls.busUrl, { service: "scheduler", ...shared }));
-const database = scope.use(await openDatabase<SchedulerTables>(urls.databaseUrl, { ...databaseOptions, ...shared }));
-await start(config, { bus, database, ...shared }, scope);
+const instance = newId().slice(0, 16);
+/** The broker gives a cut-off scheduler's messages to the next one within three seconds. */
+const heartbeatSeconds = 1;
+const bus = scope.use(await openBus(urls.busUrl, { service: "scheduler", heartbeatSeconds, ...shared }));
+const database = scope.use(await openDatabase<SchedulerTables>(urls.databaseUrl, { ...databaseOptions, instance, ...shared }));
+await start(config, { bus, database, instance, ...shared }, scope);
 await new Promise((resolve) => { for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, resolve); });

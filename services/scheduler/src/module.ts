@@ -1,13 +1,15 @@
 import type { Bus } from "@gantry/bus";
 import { relayOutbox, type Database } from "@gantry/database";
-import { rfc3339Nano, type Clock, type Logger, type Scope } from "@gantry/kernel";
+import type { Clock, Logger, Scope } from "@gantry/kernel";
 import { Type as T, type Static } from "typebox";
 import type { Context } from "./context.ts";
+import { Election, LEASE } from "./election.ts";
+import { handedOver, patientReads } from "./hand-over.ts";
 import { commitRoutes } from "./handlers/commit.ts";
 import { createRoutes } from "./handlers/create.ts";
 import { lifecycleRoutes } from "./handlers/lifecycle.ts";
 import { networkRoutes } from "./handlers/networks.ts";
-import { heartbeatRoute, nodeRoutes, resync } from "./handlers/nodes.ts";
+import { heartbeatRoute, nodeReadRoutes, nodeRoutes } from "./handlers/nodes.ts";
 import { readRoutes } from "./handlers/read.ts";
 import { removeRoutes } from "./handlers/remove.ts";
 import { reportRoutes } from "./handlers/reports.ts";
@@ -16,44 +18,69 @@ import { volumeRoutes } from "./handlers/volumes.ts";
 import { ImageNames } from "./image-names.ts";
 import { Leadership } from "./leadership.ts";
 import { NodeLiveness } from "./node-liveness.ts";
+import { recordNodeStates, watchLeases } from "./node-watch.ts";
+import { resyncSoon } from "./resync.ts";
 import { migrations } from "./store/migrations.ts";
 import { listNodes } from "./store/nodes.ts";
 import type { SchedulerTables } from "./store/schema.ts";
 
-/** Commands and queries handled at once; each may wait for a node. */
-export const Config = T.Object({ concurrency: T.Integer({ minimum: 1, maximum: 10_000, default: 512 }) });
+export const Config = T.Object({
+  /** Commands and queries handled at once; each may wait for a node. */
+  concurrency: T.Integer({ minimum: 1, maximum: 10_000, default: 512 }),
+  /** What is set aside for a container on its node: its limits, or only what it asks for by --memory-reservation, as on one host. */
+  reserve: T.Union([T.Literal("limits"), T.Literal("requests")], { default: "limits" }),
+});
 export type Config = Static<typeof Config>;
 
 export interface Ports {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Opened with the same `instance`. */
   readonly database: Database<SchedulerTables>;
+  /** Unique to this process; needed where several share a database. */
+  readonly instance?: string;
 }
 
 /** For whoever opens the database. */
 export const databaseOptions = { service: "scheduler", migrations } as const;
 export type { SchedulerTables };
 
-/** Serves every `scheduler.*` contract; resolves when it does. */
+/** Attempts before a command is dead-lettered: each change of the active scheduler is one. */
+const ATTEMPTS = 10;
+
+/**
+ * Answers every query of `scheduler`, and stands by to become the active scheduler, which alone handles commands and what nodes report.
+ * On SQLite there is no other one. Resolves when it acts, or knows that another one does.
+ */
 export async function start(config: Config, ports: Ports, scope: Scope): Promise<void> {
   const { bus, clock, database } = ports;
   const logger = ports.logger.child({ service: "scheduler" });
-  const leader = new Leadership(database);
+  const leadership = new Leadership(database);
   const context: Context = {
-    bus, clock, database, logger, leader, liveness: new NodeLiveness(clock), images: new ImageNames(bus), random: Math.random, restarting: new Set(), startedAt: rfc3339Nano(clock.nowNano()),
+    bus, clock, database, logger, leader: leadership, liveness: new NodeLiveness(clock), images: new ImageNames(bus), random: Math.random, reserve: config.reserve,
+    restarting: new Set(), ranAndGone: new Set(),
   };
-  await leader.claim();
-  scope.use(relayOutbox(database, bus, { logger }));
-  scope.use(await bus.subscribe([heartbeatRoute(context), context.images.route()]));
-  // In order, and kept while no scheduler runs.
-  scope.use(await bus.subscribe(reportRoutes(context), { group: "scheduler", exclusive: true }));
-  scope.use(await bus.serve("scheduler", [
+  const routes = [
     ...createRoutes(context), ...lifecycleRoutes(context), ...removeRoutes(context), ...readRoutes(context), ...commitRoutes(context),
-    ...networkRoutes(context), ...volumeRoutes(context), ...nodeRoutes(context), ...tokenRoutes(context),
-  ], { exclusive: true, concurrency: config.concurrency }));
-  for (const node of await listNodes(database.query)) {
-    // A node that is not there yet reconciles when it registers.
-    resync(context, node.nodeId).catch((e: unknown) => logger.debug({ err: e, nodeId: node.nodeId }, "the node does not answer yet"));
-  }
+    ...networkRoutes(context), ...volumeRoutes(context), ...nodeRoutes(context), ...nodeReadRoutes(context), ...tokenRoutes(context),
+  ];
+  const queries = patientReads(clock, routes.filter(({ contract }) => contract.kind === "query"));
+  const commands = handedOver(leadership, routes.filter(({ contract }) => contract.kind === "command"));
+  const reports = handedOver(leadership, reportRoutes(context));
+
+  watchLeases(context, scope);
+  scope.use(await bus.subscribe([heartbeatRoute(context), context.images.route()]));
+  scope.use(await bus.serve("scheduler", queries, { only: "queries", concurrency: config.concurrency }));
+  const lease = database.kind === "sqlite" ? null : LEASE;
+  const election = scope.use(new Election({ database, clock, logger, leadership, instance: ports.instance ?? "only", lease, lead: async (term) => {
+    term.use(relayOutbox(database, bus, { logger }));
+    recordNodeStates(context, term);
+    // In order, and kept while no scheduler is active.
+    term.use(await bus.subscribe(reports, { group: "scheduler", exclusive: true }));
+    term.use(await bus.serve("scheduler", commands, { only: "commands", exclusive: true, concurrency: config.concurrency, maxAttempts: ATTEMPTS }));
+    // Tells them the epoch too. One that is not there yet reconciles when it registers.
+    for (const { description } of await listNodes(database.query)) resyncSoon(context, description.nodeId);
+  } }));
+  await election.settled;
 }

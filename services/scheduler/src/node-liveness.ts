@@ -1,29 +1,83 @@
 import type { Clock } from "@gantry/kernel";
 
-/** How often nodes send their heartbeat, and after how long without one they count as down. Milliseconds. */
-export const HEARTBEAT_MS = 5_000;
+/** How often nodes send their heartbeat, and after how long without one they count as unreachable. Milliseconds. */
+export const HEARTBEAT_MS = 2_000;
 export const LEASE_MS = 3 * HEARTBEAT_MS;
+/** How often `tick` is called. */
+export const TICK_MS = 500;
 
-/** When each node was last heard of. A node known from the database gets one lease to be heard after the scheduler's start. */
+export interface Load { readonly running: number; readonly memoryUsedBytes: number; readonly cpuLoad: number; readonly diskFreeBytes: number | null }
+
+interface Heard { at: number; load: Load | null; lost: AbortController }
+
+/**
+ * When each node was last heard of. A node not heard yet has one lease from the beginning. Time in which this process itself did not
+ * run (stopped, or starved) is nobody's silence.
+ */
 export class NodeLiveness {
   readonly #clock: Clock;
-  readonly #started: number;
-  readonly #heard = new Map<string, { at: number; running: number; memoryUsedBytes: number }>();
+  readonly #heard = new Map<string, Heard>();
+  #ticked: number;
 
   constructor(clock: Clock) {
     this.#clock = clock;
-    this.#started = clock.now();
+    this.#ticked = clock.now();
   }
 
-  hear(nodeId: string, load: { running: number; memoryUsedBytes: number }): void {
-    this.#heard.set(nodeId, { at: this.#clock.now(), ...load });
+  hear(nodeId: string, load: Load | null): void {
+    this.#catchUp();
+    const known = this.#heard.get(nodeId);
+    const lost = known === undefined || known.lost.signal.aborted ? new AbortController() : known.lost;
+    this.#heard.set(nodeId, { at: this.#clock.now(), load: load ?? known?.load ?? null, lost });
   }
 
   isAlive(nodeId: string): boolean {
-    return this.#clock.now() - (this.#heard.get(nodeId)?.at ?? this.#started) < LEASE_MS;
+    this.#catchUp();
+    return this.#isAlive(this.#of(nodeId));
   }
 
-  load(nodeId: string): { running: number; memoryUsedBytes: number } | null {
-    return this.#heard.get(nodeId) ?? null;
+  /** Aborts when the node's lease has run out. */
+  lost(nodeId: string): AbortSignal {
+    this.#catchUp();
+    const heard = this.#of(nodeId);
+    if (!this.#isAlive(heard)) heard.lost.abort();
+    return heard.lost.signal;
+  }
+
+  nodes(): string[] {
+    return [...this.#heard.keys()];
+  }
+
+  load(nodeId: string): Load | null {
+    return this.#heard.get(nodeId)?.load ?? null;
+  }
+
+  /** When it was heard last, or began to be waited for; milliseconds since 1970. */
+  heardAt(nodeId: string): number {
+    return this.#of(nodeId).at;
+  }
+
+  /** Every `TICK_MS`: lets calls to nodes that went silent fail. */
+  tick(): void {
+    this.#catchUp();
+    for (const heard of this.#heard.values()) if (!this.#isAlive(heard)) heard.lost.abort();
+    this.#ticked = this.#clock.now();
+  }
+
+  #isAlive(heard: Heard): boolean {
+    return this.#clock.now() - heard.at < LEASE_MS;
+  }
+
+  #of(nodeId: string): Heard {
+    let heard = this.#heard.get(nodeId);
+    if (heard === undefined) this.#heard.set(nodeId, heard = { at: this.#clock.now(), load: null, lost: new AbortController() });
+    return heard;
+  }
+
+  #catchUp(): void {
+    const late = this.#clock.now() - this.#ticked - 2 * TICK_MS;
+    if (late <= 0) return;
+    for (const heard of this.#heard.values()) heard.at = Math.min(this.#clock.now(), heard.at + late);
+    this.#ticked = this.#clock.now();
   }
 }

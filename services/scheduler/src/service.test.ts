@@ -30,7 +30,7 @@ async function setUp(scope: AsyncDisposableStack, database: Database<SchedulerTa
   scope.use(await bus.subscribe([on(dockerEvent, async (event) => { events.push(event); return event; })]));
   const again = async () => {
     const own = new AsyncDisposableStack();
-    await start({ concurrency: 64 }, { bus: own.use(busOf("scheduler")), database, ...shared }, own);
+    await start({ concurrency: 64, reserve: "limits" }, { bus: own.use(busOf("scheduler")), database, ...shared }, own);
     return own;
   };
   scope.use(await again());

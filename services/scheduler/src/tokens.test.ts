@@ -18,7 +18,7 @@ async function open(url: (scope: AsyncDisposableStack) => Promise<string>): Prom
   const removed: string[] = [];
   scope.use(await bus.subscribe([on(tokenRemoved, async (event) => { removed.push(...event.ids); return event; })]));
   const database = scope.use(await openDatabase<SchedulerTables>(await url(scope), { ...databaseOptions, ...shared }));
-  await start({ concurrency: 64 }, { bus: scope.use(createLocalBus({ service: "scheduler", broker, ...shared })), database, ...shared }, scope);
+  await start({ concurrency: 64, reserve: "limits" }, { bus: scope.use(createLocalBus({ service: "scheduler", broker, ...shared })), database, ...shared }, scope);
   return { bus, clock, removed, later: (ms) => new Date(clock.now() + ms).toISOString(), [Symbol.asyncDispose]: () => scope.disposeAsync() };
 }
 

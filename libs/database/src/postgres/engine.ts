@@ -17,7 +17,7 @@ export async function openPostgres<S>(url: string, options: OpenOptions): Promis
   const config: pg.PoolConfig = {
     connectionString: url,
     max: options.maxConnections ?? 10,
-    application_name: `gantry-${options.service}`,
+    application_name: sessionName(options.service, options.instance),
     options: `-c search_path=${schema}`,
     connectionTimeoutMillis: 10_000,
     statement_timeout: 60_000,
@@ -62,6 +62,10 @@ export async function openPostgres<S>(url: string, options: OpenOptions): Promis
         client.release(broken);
       }
     },
+    endSessions: async (instance) => {
+      await pool.query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1 and usename = current_user and pid <> pg_backend_pid()",
+        [sessionName(options.service, instance)]);
+    },
     close: () => query.destroy(),
   };
 }
@@ -81,6 +85,11 @@ async function prepareSchema<S>(config: pg.PoolConfig, schema: string, options: 
     await query.destroy();
     await client.end();
   }
+}
+
+/** PostgreSQL keeps 63 bytes of it. */
+function sessionName(service: string, instance: string | undefined): string {
+  return instance === undefined ? `gantry-${service}` : `gantry-${service.slice(0, 30)}/${instance}`;
 }
 
 /** The number of an advisory lock, from its name. */

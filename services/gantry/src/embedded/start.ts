@@ -47,7 +47,7 @@ export async function startEmbedded({ state, socket, logLevel }: EmbeddedOptions
     database: await databaseOf<imageStore.Tables>({ service: "image-store", migrations: imageStore.migrations }),
   }, scope);
   const schedulerBus = busOf("scheduler");
-  await scheduler.start(defaults(scheduler.Config, {}), {
+  await scheduler.start(defaults(scheduler.Config, { reserve: "requests" }), {
     bus: schedulerBus, clock, logger, database: await databaseOf<scheduler.SchedulerTables>(scheduler.databaseOptions),
   }, scope);
   await nodeAgent.start(defaults(nodeAgent.Config, {

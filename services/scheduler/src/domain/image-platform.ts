@@ -15,3 +15,8 @@ export function checkPlatform(wanted: string | undefined, ref: string, config: R
     throw fail("NO_SUCH_IMAGE", `image with reference ${ref} was found but does not provide the specified platform (${formatPlatform(platform)})`);
   }
 }
+
+/** The kernel's word for a machine as images have it. */
+export function architectureOf(machine: string): string {
+  return { x86_64: "amd64", aarch64: "arm64", armv7l: "arm", i386: "386", i686: "386" }[machine] ?? machine;
+}

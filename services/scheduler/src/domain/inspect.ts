@@ -1,4 +1,5 @@
 import type { EndpointSettings, PortMap } from "@gantry/contracts";
+import type { NodeRecord } from "./node.ts";
 import { isRunning } from "./state.ts";
 import type { ContainerRecord } from "./record.ts";
 
@@ -28,8 +29,8 @@ function portsOf(record: ContainerRecord): PortMap {
   return { ...exposed, ...(record.state.ports as PortMap) };
 }
 
-/** Body of `GET /containers/{id}/json` as Docker 28 (API 1.51) gives it. `sizes` only where asked for. */
-export function inspectContainer(record: ContainerRecord, sizes: { sizeRw: number; sizeRootFs: number } | null): Record<string, unknown> {
+/** Body of `GET /containers/{id}/json` as Docker 28 (API 1.51) gives it, and `Node` as classic Swarm. `sizes` only where asked for. */
+export function inspectContainer(record: ContainerRecord, sizes: { sizeRw: number; sizeRootFs: number } | null, node: NodeRecord | null): Record<string, unknown> {
   const { state, spec } = record;
   const [path = "", ...args] = commandOf(record);
   const networks = networksOf(record);
@@ -60,6 +61,7 @@ export function inspectContainer(record: ContainerRecord, sizes: { sizeRw: numbe
     HostsPath: state.paths["HostsPath"] ?? "",
     LogPath: state.paths["LogPath"] ?? "",
     Name: `/${record.name}`,
+    ...(node === null ? {} : { Node: shownNode(node) }),
     RestartCount: state.restartCount,
     Driver: "overlay2",
     Platform: spec.platform,
@@ -93,6 +95,11 @@ export function inspectContainer(record: ContainerRecord, sizes: { sizeRw: numbe
       Networks: networks,
     },
   };
+}
+
+function shownNode({ description, state, since }: NodeRecord): Record<string, unknown> {
+  const { nodeId, hostname, address, cpus, memoryBytes, labels } = description;
+  return { ID: nodeId, Name: hostname, Addr: address, Cpus: cpus, Memory: memoryBytes, Labels: labels, State: state, Since: since };
 }
 
 const MASKED = ["/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",

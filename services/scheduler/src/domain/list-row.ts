@@ -25,8 +25,17 @@ export function commandText(words: readonly string[]): string {
   return words.map((word, i) => (i > 0 && word.includes(" ") ? `'${word}'` : word)).join(" ");
 }
 
-/** A row of `GET /containers/json`. `imageRef`: what to show for the image, null for the one asked for at creation. */
-export function listRow(record: ContainerRecord, now: number, imageRef: string | null, sizes: { sizeRw: number; sizeRootFs: number } | null): Record<string, unknown> {
+export interface Shown {
+  readonly now: number;
+  /** What to show for the image; null for the one asked for at creation. */
+  readonly imageRef: string | null;
+  readonly sizes: { readonly sizeRw: number; readonly sizeRootFs: number } | null;
+  /** Its node is: what is known is what was known last. */
+  readonly unreachable: boolean;
+}
+
+/** A row of `GET /containers/json`. */
+export function listRow(record: ContainerRecord, { now, imageRef, sizes, unreachable }: Shown): Record<string, unknown> {
   const networks = networksOf(record);
   return {
     Id: record.id,
@@ -39,7 +48,7 @@ export function listRow(record: ContainerRecord, now: number, imageRef: string |
     ...(sizes === null ? {} : { SizeRw: sizes.sizeRw, SizeRootFs: sizes.sizeRootFs }),
     Labels: record.spec.config.Labels,
     State: record.state.status,
-    Status: statusText(record.state, healthOf(record), now),
+    Status: statusText(record.state, healthOf(record), now) + (unreachable ? ` (unreachable: node ${record.nodeId})` : ""),
     HostConfig: { NetworkMode: record.spec.hostConfig.NetworkMode },
     NetworkSettings: { Networks: networks },
     Mounts: mountRows(record),

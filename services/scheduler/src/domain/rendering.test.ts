@@ -4,6 +4,7 @@ import { matchesContainer, checkContainerFilters, matchesLabels } from "./filter
 import { inspectContainer } from "./inspect.ts";
 import { commandText, listRow } from "./list-row.ts";
 import { humanDuration, statusText } from "./status-text.ts";
+import { unreachableText } from "./node.ts";
 import { newState } from "./state.ts";
 import { record, started } from "./test-record.ts";
 
@@ -27,20 +28,29 @@ test("the STATUS column", () => {
   assert.equal(statusText({ ...state, status: "restarting", exitCode: 1, finishedAt: "2026-11-24T04:45:55Z" }, null, NOW), "Restarting (1) 5 seconds ago");
 });
 
+const shown = { now: NOW, imageRef: null, sizes: null, unreachable: false };
+
+test("a container whose node is unreachable says so, and keeps its state", () => {
+  const row = listRow(record({ state: running }), { ...shown, unreachable: true });
+  assert.deepEqual([row["State"], row["Status"]], ["running", `Up 29 minutes (unreachable: node ${record().nodeId})`]);
+  const since = NOW - 12_000;
+  assert.equal(unreachableText({ nodeId: "b", since }, NOW), `node b is unreachable since ${new Date(since).toISOString().slice(0, 19)}Z (12 seconds): its containers run on, and cannot be reached until it is back`);
+});
+
 test("a row of docker ps", () => {
-  const row = listRow(record({ config: { ExposedPorts: { "80/tcp": {}, "53/udp": {} }, Cmd: ["sh", "-c", "sleep 1"] }, state: running }), NOW, null, null);
+  const row = listRow(record({ config: { ExposedPorts: { "80/tcp": {}, "53/udp": {} }, Cmd: ["sh", "-c", "sleep 1"] }, state: running }), shown);
   assert.deepEqual(row["Names"], ["/web"]);
   assert.equal(row["Command"], "sh -c 'sleep 1'");
   assert.equal(row["Created"], 1795493789);
   assert.deepEqual(row["Ports"], [{ IP: "0.0.0.0", PrivatePort: 80, PublicPort: 8000, Type: "tcp" }, { IP: "::", PrivatePort: 80, PublicPort: 8000, Type: "tcp" }, { PrivatePort: 53, Type: "udp" }]);
   assert.equal(row["State"], "running");
-  assert.deepEqual(listRow(record(), NOW, "sha256:x", null)["Image"], "sha256:x");
+  assert.deepEqual(listRow(record(), { ...shown, imageRef: "sha256:x" })["Image"], "sha256:x");
   assert.equal(commandText(["/bin/x y", "a b"]), "/bin/x y 'a b'");
 });
 
 test("inspect has the bridge's addresses at the top level too, and Docker's defaults", () => {
   const endpoint = { IPAddress: "172.17.0.2", IPPrefixLen: 16, Gateway: "172.17.0.1", EndpointID: "e", MacAddress: "02:42:ac:11:00:02" };
-  const body = inspectContainer(record({ state: { ...running, networks: { bridge: endpoint } }, config: { Labels: { a: "b" } } }), null) as {
+  const body = inspectContainer(record({ state: { ...running, networks: { bridge: endpoint } }, config: { Labels: { a: "b" } } }), null, null) as {
     State: Record<string, unknown>; NetworkSettings: Record<string, unknown> & { Networks: Record<string, Record<string, unknown>> }; HostConfig: Record<string, unknown>; Config: Record<string, unknown>;
   };
   assert.equal(body.NetworkSettings["IPAddress"], "172.17.0.2");

@@ -6,7 +6,6 @@ import { checkEndpoint, contains, networkModeOf, readEndpoint, wantedNetworks } 
 import { checkHostConfig, readHostConfig } from "./host-config.ts";
 import { checkName, generateName, nameInUse } from "./names.ts";
 import { networkFromBody, predefinedNetworks } from "./network.ts";
-import { place, satisfies, type Candidate, type Demand } from "./placement.ts";
 import type { Json } from "./read.ts";
 import { chooseContainer } from "./reference.ts";
 import { untilMillis } from "./until.ts";
@@ -72,30 +71,6 @@ test("networks: subnets are picked free of others, checked when given", () => {
   assert.throws(() => checkEndpoint(fixed, readEndpoint({ IPAMConfig: { IPv4Address: "192.168.6.9" } })), /no configured subnet contains IP address 192.168.6.9/);
   assert.throws(() => checkEndpoint(bridge!, readEndpoint({ Aliases: ["x"] })), /only supported for user-defined networks/);
   assert.ok(contains("192.168.0.0/20", "192.168.15.255") && !contains("192.168.0.0/20", "192.168.16.0"));
-});
-
-const node = (nodeId: string, over: Partial<Candidate> = {}): Candidate => ({
-  nodeId, alive: true, cpus: 4, memoryBytes: 8e9, labels: {}, containers: 0, reservedMemory: 0, reservedCpus: 0, ports: new Set(), images: new Set(), ...over,
-});
-const demand = (over: Partial<Demand> = {}): Demand => ({ memoryBytes: 0, cpus: 0, volumes: [], withContainers: [], ports: [], image: "i", constraints: [], ...over });
-
-test("placement keeps every rejection and every score", () => {
-  const nodes = [node("a", { alive: false }), node("b", { memoryBytes: 1e9 }), node("c", { containers: 5 }), node("d"), node("e", { images: new Set(["i"]) })];
-  const placed = place(nodes, demand({ memoryBytes: 2e9 }));
-  assert.equal(placed.nodeId, "e");
-  assert.deepEqual(placed.rejected.map((r) => [r.nodeId, r.filter]), [["a", "alive"], ["b", "memory"]]);
-  assert.deepEqual(placed.scores.map((s) => s.nodeId), ["e", "d", "c"]);
-  assert.equal(place(nodes, demand({ volumes: [{ name: "v", nodeId: "c" }] })).nodeId, "c");
-  assert.equal(place(nodes, demand({ withContainers: [{ ref: "x", nodeId: "c" }], volumes: [{ name: "v", nodeId: "d" }] })).nodeId, null);
-  assert.equal(place([], demand()).nodeId, null);
-});
-
-test("placement does not depend on the order of nodes", () => {
-  const nodes = ["n1", "n2", "n3", "n4"].map((id, i) => node(id, { containers: i % 2, memoryBytes: 4e9 }));
-  const chosen = place(nodes, demand()).nodeId;
-  assert.equal(place([...nodes].reverse(), demand()).nodeId, chosen);
-  assert.ok(satisfies(node("n1", { labels: { disk: "ssd" } }), "node.labels.disk == ssd"));
-  assert.ok(!satisfies(node("n1"), "node.labels.disk==ssd") && satisfies(node("n1"), "node.labels.disk!=ssd"));
 });
 
 test("commit: instructions change the config, the image gets one history row", () => {

@@ -2,6 +2,7 @@ import { isGantryError } from "@gantry/kernel";
 import type { Context } from "../context.ts";
 import type { ContainerRecord } from "../domain/record.ts";
 import { isRunning } from "../domain/state.ts";
+import { Superseded } from "../leadership.ts";
 import { getContainer } from "../store/containers.ts";
 import { removeContainer } from "./remove.ts";
 
@@ -24,9 +25,18 @@ function inBackground(context: Context, id: string, still: (now: ContainerRecord
   void (async () => {
     try {
       const now = await getContainer(context.database.query, id);
-      if (now !== null && still(now)) await removeContainer(context, now, { force: false, volumes: true });
+      if (now === null || !still(now)) return;
+      await removeContainer(context, now, { force: false, volumes: true });
+      remember(context.ranAndGone, id);
     } catch (e) {
-      if (!isGantryError(e, "NO_SUCH_CONTAINER")) context.logger.warn({ err: e, container: id }, "could not remove a container that was run with --rm");
+      if (!isGantryError(e, "NO_SUCH_CONTAINER") && !(e instanceof Superseded)) context.logger.warn({ err: e, container: id }, "could not remove a container that was run with --rm");
     }
   })();
+}
+
+const REMEMBERED = 1_000;
+
+function remember(ids: Set<string>, id: string): void {
+  ids.add(id);
+  if (ids.size > REMEMBERED) for (const oldest of ids) { ids.delete(oldest); break; }
 }

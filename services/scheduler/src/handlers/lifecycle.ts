@@ -5,7 +5,7 @@ import {
 } from "@gantry/contracts";
 import { isGantryError } from "@gantry/kernel";
 import { applyState } from "../apply-state.ts";
-import { callNode, type Context } from "../context.ts";
+import { callNode, checkReachable, type Context } from "../context.ts";
 import { emitContainer } from "../docker-events.ts";
 import { checkName, nameInUse } from "../domain/names.ts";
 import type { ContainerRecord } from "../domain/record.ts";
@@ -29,11 +29,11 @@ async function take(context: Context, record: ContainerRecord, state: ContainerS
   if (after !== null) afterState(context, after);
 }
 
-async function start(context: Context, record: ContainerRecord): Promise<boolean> {
+async function start(context: Context, record: ContainerRecord, key: string): Promise<boolean> {
   if (record.state.status === "removing" || record.state.status === "dead") {
     throw fail("CONFLICT", "container is marked for removal and cannot be started");
   }
-  const reply = await callNode(context, record.nodeId, nodeContainerStart, { id: record.id, epoch: context.leader.epoch }, { timeoutMs: START_TIMEOUT_MS }).catch((e: unknown) => {
+  const reply = await callNode(context, record.nodeId, nodeContainerStart, { id: record.id, epoch: context.leader.epoch }, { timeoutMs: START_TIMEOUT_MS, key: `${key}/start` }).catch((e: unknown) => {
     if (record.spec.hostConfig.AutoRemove && isGantryError(e)) afterFailedStart(context, record);
     throw e;
   });
@@ -50,11 +50,11 @@ async function discard(context: Context, record: ContainerRecord): Promise<void>
   }
 }
 
-async function stop(context: Context, record: ContainerRecord, timeout: number | null, signal: string | null): Promise<boolean> {
+async function stop(context: Context, record: ContainerRecord, key: string, timeout: number | null, signal: string | null): Promise<boolean> {
   if (signal !== null) parseSignal(signal);
   const seconds = timeout ?? record.spec.config.StopTimeout ?? 10;
   const reply = await callNode(context, record.nodeId, nodeContainerStop, { id: record.id, epoch: context.leader.epoch, timeout, signal },
-    { timeoutMs: seconds < 0 ? 0 : seconds * 1000 + STOP_MARGIN_MS });
+    { timeoutMs: seconds < 0 ? 0 : seconds * 1000 + STOP_MARGIN_MS, key: `${key}/stop` });
   if (!reply.alreadyStopped) await take(context, record, reply.state, reply.seq, "stop");
   return reply.alreadyStopped;
 }
@@ -62,24 +62,25 @@ async function stop(context: Context, record: ContainerRecord, timeout: number |
 export function lifecycleRoutes(context: Context): Route[] {
   const find = (ref: string) => resolveContainer(context.database.query, ref);
   return [
-    on(containerStart, async ({ ref }) => {
+    on(containerStart, async ({ ref }, { messageId, redelivered }) => {
+      if (redelivered && context.ranAndGone.has(ref)) return { alreadyStarted: false };
       const record = await find(ref);
       try {
-        return { alreadyStarted: await start(context, record) };
+        return { alreadyStarted: await start(context, record, messageId) };
       } catch (e) {
         if (record.spec.hostConfig.AutoRemove && isGantryError(e) && !UNDECIDED.has(e.code)) await discard(context, record);
         throw e;
       }
     }),
 
-    on(containerStop, async ({ ref, timeout, signal }) => ({ alreadyStopped: await stop(context, await find(ref), timeout, signal) })),
+    on(containerStop, async ({ ref, timeout, signal }, { messageId }) => ({ alreadyStopped: await stop(context, await find(ref), messageId, timeout, signal) })),
 
-    on(containerRestart, async ({ ref, timeout, signal }) => {
+    on(containerRestart, async ({ ref, timeout, signal }, { messageId }) => {
       const record = await find(ref);
       context.restarting.add(record.id);
       try {
-        await stop(context, record, timeout, signal);
-        await start(context, record);
+        await stop(context, record, messageId, timeout, signal);
+        await start(context, record, messageId);
       } finally {
         context.restarting.delete(record.id);
       }
@@ -87,27 +88,30 @@ export function lifecycleRoutes(context: Context): Route[] {
       return {};
     }),
 
-    on(containerKill, async ({ ref, signal }) => {
+    on(containerKill, async ({ ref, signal }, { messageId }) => {
       const record = await find(ref);
       parseSignal(signal === "" ? "KILL" : signal);
-      await callNode(context, record.nodeId, nodeContainerKill, { id: record.id, epoch: context.leader.epoch, signal: signal === "" ? "KILL" : signal });
+      await callNode(context, record.nodeId, nodeContainerKill, { id: record.id, epoch: context.leader.epoch, signal: signal === "" ? "KILL" : signal }, { key: `${messageId}/kill` });
       return {};
     }),
 
-    on(containerPause, async ({ ref, paused }) => {
+    on(containerPause, async ({ ref, paused }, { messageId, redelivered }) => {
       const record = await find(ref);
+      if (redelivered && paused === (record.state.status === "paused")) return {};
       if (!isRunning(record.state)) throw fail("NOT_RUNNING", `Container ${record.id} is not running`);
       if (paused === (record.state.status === "paused")) throw fail("CONFLICT", `Container ${ref} is ${paused ? "already" : "not"} paused`);
-      const reply = await callNode(context, record.nodeId, nodeContainerPause, { id: record.id, epoch: context.leader.epoch, paused });
+      const reply = await callNode(context, record.nodeId, nodeContainerPause, { id: record.id, epoch: context.leader.epoch, paused }, { key: `${messageId}/pause` });
       await take(context, record, reply.state, reply.seq, null);
       return {};
     }),
 
-    on(containerRename, async ({ ref, name: given }) => {
+    on(containerRename, async ({ ref, name: given }, { redelivered }) => {
       const record = await find(ref);
       if (given === "") throw fail("INVALID", "Neither old nor new names may be empty");
       const name = checkName(given);
+      if (redelivered && name === record.name) return {};
       if (name === record.name) throw fail("INVALID", "Renaming a container with the same name as its current name");
+      checkReachable(context, record.nodeId);
       const renamed = await context.leader.transaction(async (tx, outbox) => {
         const owner = await nameOwner(tx, name);
         if (owner !== null) throw nameInUse(name, owner);

@@ -27,9 +27,9 @@ async function removeNetwork(context: Context, network: NetworkResource): Promis
     const names = active.map(({ record, endpoint }) => `name:"${record.name}" id:"${endpoint.EndpointID.slice(0, 12)}"`).join(", ");
     throw fail("FORBIDDEN", `error while removing network: network ${network.Name} has active endpoints (${names})`);
   }
-  for (const node of await listNodes(context.database.query)) {
+  for (const { description: node } of await listNodes(context.database.query)) {
     // A node that is away removes what nobody uses when it comes back.
-    await callNode(context, node.nodeId, nodeNetworkRemove, { networkId: network.Id }).catch((e: unknown) => {
+    await callNode(context, node.nodeId, nodeNetworkRemove, { networkId: network.Id, epoch: context.leader.epoch }).catch((e: unknown) => {
       if (!isGantryError(e, "NODE_UNREACHABLE") && !isGantryError(e, "NO_SUCH_NETWORK")) throw e;
     });
   }
@@ -55,8 +55,8 @@ async function createNetwork(context: Context, id: string, body: Json): Promise<
     });
     if (network === null) return;
     try {
-      for (const node of await listNodes(context.database.query)) {
-        if (context.liveness.isAlive(node.nodeId)) await callNode(context, node.nodeId, nodeNetworkCreate, { network: { ...network }, unused: !asksForSubnet(body) });
+      for (const { description: { nodeId } } of await listNodes(context.database.query)) {
+        if (context.liveness.isAlive(nodeId)) await callNode(context, nodeId, nodeNetworkCreate, { network: { ...network }, unused: !asksForSubnet(body), epoch: context.leader.epoch });
       }
       await context.leader.transaction((_tx, outbox) => emitNetwork(outbox, context.clock, network, "create"));
       return;
@@ -107,7 +107,7 @@ export function networkRoutes(context: Context): Route[] {
       return { names };
     }),
 
-    on(networkConnect, async ({ ref, container, endpoint: given }) => {
+    on(networkConnect, async ({ ref, container, endpoint: given }, { redelivered }) => {
       const network = await resolveNetwork(db, ref);
       const record = await resolveContainer(db, container);
       const endpoint = readEndpoint(given ?? {});
@@ -116,7 +116,12 @@ export function networkRoutes(context: Context): Route[] {
       if (mode === "host" || network.Driver === "host") throw fail("INVALID", "container cannot be disconnected from host network or connected to host network");
       if (mode.startsWith("container:")) throw fail("INVALID", "container sharing network namespace with another container or host cannot be connected to any other network");
       if (record.spec.networks.some((n) => n.id === network.Id)) {
+        if (redelivered) return {};
         throw fail("FORBIDDEN", `endpoint with name ${record.name} already exists in network ${network.Name}`);
+      }
+      const home = network.Driver === "bridge" && !isPredefined(network) ? (await listContainers(db, null)).find((c) => c.spec.networks.some((n) => n.id === network.Id)) : undefined;
+      if (home !== undefined && home.nodeId !== record.nodeId) {
+        throw fail("FORBIDDEN", `container ${record.name} is on node ${record.nodeId}, network ${network.Name} on node ${home.nodeId} with container ${home.name}: a bridge network is one node's`);
       }
       const reply = await callNode(context, record.nodeId, nodeNetworkConnect, { containerId: record.id, epoch: context.leader.epoch, network: { ...network }, endpoint: { ...endpoint } });
       await context.leader.transaction(async (tx, outbox) => {
@@ -131,7 +136,7 @@ export function networkRoutes(context: Context): Route[] {
       return {};
     }),
 
-    on(networkDisconnect, async ({ ref, container, force }) => {
+    on(networkDisconnect, async ({ ref, container, force }, { redelivered }) => {
       const network = await resolveNetwork(db, ref);
       const record = await resolveContainer(db, container).catch((e: unknown) => {
         if (force && isGantryError(e, "NO_SUCH_CONTAINER")) return null;
@@ -140,6 +145,7 @@ export function networkRoutes(context: Context): Route[] {
       if (record === null) return {};
       if (record.spec.hostConfig.NetworkMode === "host" && network.Driver === "host") throw fail("INVALID", "container cannot be disconnected from host network or connected to host network");
       if (!record.spec.networks.some((n) => n.id === network.Id)) {
+        if (redelivered) return {};
         throw fail("FORBIDDEN", `container ${record.id} is not connected to network ${network.Name}`);
       }
       await callNode(context, record.nodeId, nodeNetworkDisconnect, { containerId: record.id, epoch: context.leader.epoch, networkId: network.Id });

@@ -1,22 +1,19 @@
 import { on, type Route } from "@gantry/bus";
-import { nodeHeartbeat, nodeRegister, nodeResync, type NodeDescription } from "@gantry/contracts";
+import { nodeHeartbeat, nodeInspect, nodeList, nodeRegister, nodeUpdate, type NodeDescription, type NodeView } from "@gantry/contracts";
 import { newId, rfc3339Nano } from "@gantry/kernel";
 import { defaultGateway, pickSubnet, subnetsOverlap } from "@gantry/network";
 import type { Kysely } from "kysely";
-import { applyState } from "../apply-state.ts";
-import { callNode, type Context } from "../context.ts";
-import { emitContainer } from "../docker-events.ts";
+import type { Context } from "../context.ts";
+import { emitNode } from "../docker-events.ts";
 import { activeOn, predefinedNetworks } from "../domain/network.ts";
-import { compareTimes } from "../domain/time.ts";
-import { lost } from "../domain/state.ts";
+import type { NodeRecord } from "../domain/node.ts";
 import { HEARTBEAT_MS } from "../node-liveness.ts";
-import { containersOnNode, deleteContainer, getContainer, listContainers } from "../store/containers.ts";
+import { nodeView } from "../node-view.ts";
+import { resyncSoon } from "../resync.ts";
+import { containersOnNode, listContainers } from "../store/containers.ts";
 import { insertNetwork, listNetworks, saveNetwork } from "../store/networks.ts";
-import { getNode, listNodes, saveNode } from "../store/nodes.ts";
+import { getNode, listNodes, resolveNode, saveAvailability, saveNode } from "../store/nodes.ts";
 import type { SchedulerTables } from "../store/schema.ts";
-import { afterState } from "./auto-remove.ts";
-
-const RESYNC_TIMEOUT_MS = 60_000;
 
 function subnetsOf(node: NodeDescription): string[] {
   const subnets = node.platform["subnets"];
@@ -26,61 +23,60 @@ function subnetsOf(node: NodeDescription): string[] {
 /** What a new network must not overlap: other networks, and what the hosts use themselves. */
 export async function usedSubnets(tx: Kysely<SchedulerTables>): Promise<string[]> {
   const networks = (await listNetworks(tx)).flatMap((network) => network.IPAM.Config.map((pool) => pool.Subnet));
-  return [...networks, ...(await listNodes(tx)).flatMap(subnetsOf)];
+  return [...networks, ...(await listNodes(tx)).flatMap(({ description }) => subnetsOf(description))];
 }
 
-/**
- * Records and reports agree again: newer states are taken, containers the node has no more are marked (or, if they were run
- * with --rm, taken off the list), and `--rm` containers that ended meanwhile are removed.
- */
-export async function resync(context: Context, nodeId: string): Promise<void> {
-  const before = await containersOnNode(context.database.query, nodeId);
-  const { containers } = await callNode(context, nodeId, nodeResync, { epoch: context.leader.epoch }, { timeoutMs: RESYNC_TIMEOUT_MS });
-  const reported = new Map(containers.map((c) => [c.id, c]));
-  const now = rfc3339Nano(context.clock.nowNano());
-  for (const record of before) {
-    const report = reported.get(record.id);
-    reported.delete(record.id);
-    const after = await context.leader.transaction(async (tx, outbox) => {
-      const current = await getContainer(tx, record.id);
-      if (current === null) return null;
-      if (report !== undefined) {
-        await applyState(tx, outbox, context.clock, record.id, report.state, report.seq);
-      } else if (current.seq === 0 && compareTimes(current.created, context.startedAt) < 0) {
-        // Its creation was under way when an earlier scheduler ended.
-        await deleteContainer(tx, record.id);
-      } else if (current.seq > 0 && current.spec.hostConfig.AutoRemove) {
-        await deleteContainer(tx, record.id);
-        await emitContainer(outbox, context.clock, current, "destroy");
-      } else if (current.seq > 0 && current.seq === record.seq) {
-        await applyState(tx, outbox, context.clock, record.id, lost(current.state, now), current.seq + 1);
-      }
-      return getContainer(tx, record.id);
-    });
-    if (after !== null) afterState(context, after);
-  }
-  for (const id of reported.keys()) context.logger.warn({ nodeId, container: id }, "the node has a container that no record knows; it is left alone");
-}
-
+/** What nodes tell, and what is decided about them. */
 export function nodeRoutes(context: Context): Route[] {
-  return [on(nodeRegister, async (description) => {
-    const now = rfc3339Nano(context.clock.nowNano());
-    await context.leader.transaction(async (tx) => {
-      await saveNode(tx, description, now);
-      if ((await listNetworks(tx)).length === 0) {
-        for (const network of predefinedNetworks(newId, now, await usedSubnets(tx))) await insertNetwork(tx, network);
-      } else {
-        await moveDefaultBridge(tx, subnetsOf(description));
-      }
-    });
-    context.liveness.hear(description.nodeId, { running: 0, memoryUsedBytes: 0 });
-    // After the reply, so that the node knows its epoch first.
-    setImmediate(() => {
-      resync(context, description.nodeId).catch((e: unknown) => context.logger.warn({ err: e, nodeId: description.nodeId }, "could not reconcile with a node that registered"));
-    });
-    const networks = (await listNetworks(context.database.query)).filter((network) => network.Driver === "bridge").map((network) => ({ ...network }));
-    return { epoch: context.leader.epoch, heartbeatMs: HEARTBEAT_MS, networks };
-  })];
+  const { leader } = context;
+  return [
+    on(nodeRegister, async (description) => {
+      const now = rfc3339Nano(context.clock.nowNano());
+      await leader.transaction(async (tx, outbox) => {
+        const before = await getNode(tx, description.nodeId);
+        await saveNode(tx, description, now);
+        if (before?.state === "unreachable") await emitNode(outbox, context.clock, description, { "state.new": "ready", "state.old": "down" });
+        else if (before === null) await emitNode(outbox, context.clock, description, {}, "create");
+        if ((await listNetworks(tx)).length === 0) {
+          for (const network of predefinedNetworks(newId, now, await usedSubnets(tx))) await insertNetwork(tx, network);
+        } else {
+          await moveDefaultBridge(tx, subnetsOf(description));
+        }
+      });
+      context.liveness.hear(description.nodeId, null);
+      // After the reply, so that the node knows its epoch first.
+      setImmediate(() => resyncSoon(context, description.nodeId));
+      const networks = (await listNetworks(context.database.query)).filter((network) => network.Driver === "bridge").map((network) => ({ ...network }));
+      return { epoch: leader.epoch, heartbeatMs: HEARTBEAT_MS, networks };
+    }),
+
+    on(nodeUpdate, async ({ ref, availability }) => {
+      const node = await leader.transaction(async (tx, outbox) => {
+        const known = await resolveNode(tx, ref);
+        if (known.availability === availability) return known;
+        await saveAvailability(tx, known.description.nodeId, availability);
+        await emitNode(outbox, context.clock, known.description, { "availability.new": availability, "availability.old": known.availability });
+        return { ...known, availability };
+      });
+      return { node: await viewOf(context, node) };
+    }),
+  ];
+}
+
+/** What is known of nodes. */
+export function nodeReadRoutes(context: Context): Route[] {
+  const db = context.database.query;
+  return [
+    on(nodeList, async () => {
+      const [nodes, containers] = await Promise.all([listNodes(db), listContainers(db, null)]);
+      return { nodes: nodes.map((node) => nodeView(context, node, containers.filter((c) => c.nodeId === node.description.nodeId))) };
+    }),
+    on(nodeInspect, async ({ ref }) => ({ node: await viewOf(context, await resolveNode(db, ref)) })),
+  ];
+}
+
+async function viewOf(context: Context, node: NodeRecord): Promise<NodeView> {
+  return nodeView(context, node, await containersOnNode(context.database.query, node.description.nodeId));
 }
 
 /** The default bridge's subnet was picked, not asked for: when a host has come to use it otherwise and no container is on it, it gets another. */
@@ -95,12 +91,11 @@ async function moveDefaultBridge(tx: Kysely<SchedulerTables>, hostSubnets: reado
 /** Heard by every scheduler, so that one that takes over knows the nodes. */
 export function heartbeatRoute(context: Context): Route {
   return on(nodeHeartbeat, async (beat) => {
-    const wasAlive = context.liveness.isAlive(beat.nodeId);
-    context.liveness.hear(beat.nodeId, beat);
+    const { nodeId, running, memoryUsedBytes, cpuLoad = 0, diskFreeBytes = null } = beat;
+    const wasAlive = context.liveness.isAlive(nodeId);
+    context.liveness.hear(nodeId, { running, memoryUsedBytes, cpuLoad, diskFreeBytes });
     // Back after a silence: its reports may have been lost.
-    if (!wasAlive && await getNode(context.database.query, beat.nodeId) !== null) {
-      resync(context, beat.nodeId).catch((e: unknown) => context.logger.warn({ err: e, nodeId: beat.nodeId }, "could not reconcile with a node that came back"));
-    }
+    if (!wasAlive && !context.leader.term.aborted && await getNode(context.database.query, nodeId) !== null) resyncSoon(context, nodeId);
     return beat;
   });
 }

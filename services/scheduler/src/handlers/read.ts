@@ -1,11 +1,13 @@
 import { on, type Route } from "@gantry/bus";
 import {
-  containerInspect, containerList, containerLocate, containerRows, containersUsingImage, fail, nodeContainerSize, schedulerInfo,
+  containerInspect, containerList, containerLocate, containerPlacement, containerRows, containersUsingImage, fail, nodeContainerSize, schedulerInfo,
 } from "@gantry/contracts";
+import { isGantryError } from "@gantry/kernel";
 import { callNode, type Context } from "../context.ts";
 import { checkContainerFilters, matchesContainer, type FilterContext, type Filters } from "../domain/filters.ts";
 import { inspectContainer } from "../domain/inspect.ts";
 import { listRow } from "../domain/list-row.ts";
+import { unreachableText } from "../domain/node.ts";
 import { overviewRow } from "../domain/overview-row.ts";
 import type { ContainerRecord } from "../domain/record.ts";
 import { isRunning } from "../domain/state.ts";
@@ -17,7 +19,11 @@ const SIZE_TIMEOUT_MS = 30_000;
 
 export function readRoutes(context: Context): Route[] {
   const db = context.database.query;
-  const sizeOf = async (record: ContainerRecord) => callNode(context, record.nodeId, nodeContainerSize, { id: record.id }, { timeoutMs: SIZE_TIMEOUT_MS });
+  /** Null while its node cannot be reached. */
+  const sizeOf = (record: ContainerRecord) => callNode(context, record.nodeId, nodeContainerSize, { id: record.id }, { timeoutMs: SIZE_TIMEOUT_MS }).catch((e: unknown) => {
+    if (isGantryError(e, "NODE_UNREACHABLE")) return null;
+    throw e;
+  });
 
   return [
     on(containerList, async ({ all, limit, size, filters }) => {
@@ -29,8 +35,11 @@ export function readRoutes(context: Context): Route[] {
         .filter((record) => matchesContainer(record, filters, found))
         .slice(0, limit !== null && limit > 0 ? limit : undefined);
       const now = context.clock.now();
+      const unreachable = new Set((await listNodes(db)).filter((node) => node.state === "unreachable").map((node) => node.description.nodeId));
       return { containers: await Promise.all(rows.map(async (record) =>
-        listRow(record, now, await context.images.shown(record.spec.config.Image, record.imageId), size ? await sizeOf(record) : null))) };
+        listRow(record, {
+          now, imageRef: await context.images.shown(record.spec.config.Image, record.imageId), sizes: size ? await sizeOf(record) : null, unreachable: unreachable.has(record.nodeId),
+        }))) };
     }),
 
     on(containerRows, async ({ ids, limit }) => {
@@ -40,7 +49,7 @@ export function readRoutes(context: Context): Route[] {
 
     on(containerInspect, async ({ ref, size }) => {
       const record = await resolveContainer(db, ref);
-      return { container: inspectContainer(record, size ? await sizeOf(record) : null) };
+      return { container: inspectContainer(record, size ? await sizeOf(record) : null, await getNode(db, record.nodeId)) };
     }),
 
     on(containerLocate, async ({ ref }) => {
@@ -49,9 +58,18 @@ export function readRoutes(context: Context): Route[] {
       if (node === null) throw fail("NO_SUCH_NODE", `node ${record.nodeId} of container ${record.id} is not known`);
       const { config, hostConfig } = record.spec;
       return {
-        id: record.id, name: record.name, nodeId: record.nodeId, address: node.address, tty: config.Tty, openStdin: config.OpenStdin,
+        id: record.id, name: record.name, nodeId: record.nodeId, address: node.description.address, tty: config.Tty, openStdin: config.OpenStdin,
         status: record.state.status, exitCode: record.state.exitCode, error: record.state.error, autoRemove: hostConfig.AutoRemove,
         startedAt: record.state.startedAt, finishedAt: record.state.finishedAt, image: config.Image, labels: config.Labels,
+        ...(node.state === "ready" ? {} : { unreachable: unreachableText({ nodeId: record.nodeId, since: Date.parse(node.since) }, context.clock.now()) }),
+      };
+    }),
+
+    on(containerPlacement, async ({ ref }) => {
+      const { id, name, nodeId, created, spec: { placement } } = await resolveContainer(db, ref);
+      return {
+        containerId: id, name, nodeId, decidedAt: created, rejected: placement.rejected.map((rejection) => ({ ...rejection })),
+        scores: placement.scores.map((score) => ({ ...score, parts: { ...score.parts } })),
       };
     }),
 
@@ -64,8 +82,8 @@ export function readRoutes(context: Context): Route[] {
     on(schedulerInfo, async () => {
       const counts = await countByStatus(db);
       const sum = (...statuses: string[]) => statuses.reduce((total, status) => total + (counts.get(status) ?? 0), 0);
-      const nodes = (await listNodes(db)).map((node) => ({
-        ...node, alive: context.liveness.isAlive(node.nodeId), memoryUsedBytes: context.liveness.load(node.nodeId)?.memoryUsedBytes ?? 0,
+      const nodes = (await listNodes(db)).map(({ description, state, since, availability }) => ({
+        ...description, alive: state === "ready", since, availability, memoryUsedBytes: context.liveness.load(description.nodeId)?.memoryUsedBytes ?? 0,
       }));
       return {
         containers: [...counts.values()].reduce((a, b) => a + b, 0), running: sum("running", "restarting"), paused: sum("paused"),

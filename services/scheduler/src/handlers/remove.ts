@@ -1,6 +1,6 @@
 import { on, type Route } from "@gantry/bus";
 import { containerPrune, containerRemove, fail, nodeContainerRemove, nodeContainerSize } from "@gantry/contracts";
-import { isGantryError } from "@gantry/kernel";
+import { isGantryError, rfc3339Nano } from "@gantry/kernel";
 import { callNode, type Context } from "../context.ts";
 import { emit, emitContainer } from "../docker-events.ts";
 import { checkFilters, matchesLabels } from "../domain/filters.ts";
@@ -8,12 +8,16 @@ import type { ContainerRecord } from "../domain/record.ts";
 import { isRunning } from "../domain/state.ts";
 import { untilMillis } from "../domain/until.ts";
 import { deleteContainer, listContainers, resolveContainer } from "../store/containers.ts";
+import { addRemoval } from "../store/removals.ts";
 import { deleteVolume, getVolume } from "../store/volumes.ts";
 
 const TIMEOUT_MS = 120_000;
 
-/** Takes a container away: from its node, then from the records, with Docker's `destroy` event. */
-export async function removeContainer(context: Context, record: ContainerRecord, options: { force: boolean; volumes: boolean }): Promise<void> {
+/**
+ * Takes a container away: from its node, then from the records, with Docker's `destroy` event. With `force` also while its node is
+ * unreachable: the node removes it when it is back. `key`: the same for each time that the same is told.
+ */
+export async function removeContainer(context: Context, record: ContainerRecord, options: { force: boolean; volumes: boolean; key?: string }): Promise<void> {
   const { id, nodeId, name, state } = record;
   if (!options.force && state.status === "paused") {
     throw fail("CONFLICT", `cannot remove container "/${name}": container is paused and must be unpaused first`);
@@ -25,14 +29,22 @@ export async function removeContainer(context: Context, record: ContainerRecord,
     throw fail("CONFLICT", `cannot remove container "/${name}": container is restarting: stop the container before removing or force remove`);
   }
   let removedVolumes: string[] = [];
+  let later = false;
   try {
-    ({ removedVolumes } = await callNode(context, nodeId, nodeContainerRemove, { id, epoch: context.leader.epoch, ...options }, { timeoutMs: TIMEOUT_MS }));
+    ({ removedVolumes } = await callNode(context, nodeId, nodeContainerRemove, { id, epoch: context.leader.epoch, force: options.force, volumes: options.volumes },
+      { timeoutMs: TIMEOUT_MS, ...(options.key === undefined ? {} : { key: `${options.key}/remove` }) }));
   } catch (e) {
-    // Gone from the node already: only the record is left.
-    if (!isGantryError(e, "NO_SUCH_CONTAINER")) throw e;
+    if (isGantryError(e, "NODE_UNREACHABLE")) {
+      if (!options.force) throw fail("NODE_UNREACHABLE", `cannot remove container "/${name}": ${e.message}; with -f it is taken off the list, and its node removes it then`, { cause: e, details: e.details });
+      later = true;
+    } else if (!isGantryError(e, "NO_SUCH_CONTAINER")) {
+      // Else it is gone from the node already: only the record is left.
+      throw e;
+    }
   }
   await context.leader.transaction(async (tx, outbox) => {
     if (!await deleteContainer(tx, id)) return;
+    if (later) await addRemoval(tx, id, nodeId, rfc3339Nano(context.clock.nowNano()));
     for (const volume of removedVolumes) {
       const known = await getVolume(tx, volume);
       if (known?.anonymous && await deleteVolume(tx, volume)) await emit(outbox, context.clock, "volume", "destroy", volume, { driver: "local" });
@@ -43,8 +55,13 @@ export async function removeContainer(context: Context, record: ContainerRecord,
 
 export function removeRoutes(context: Context): Route[] {
   return [
-    on(containerRemove, async ({ ref, force, volumes }) => {
-      await removeContainer(context, await resolveContainer(context.database.query, ref), { force, volumes });
+    on(containerRemove, async ({ ref, force, volumes }, { messageId, redelivered }) => {
+      try {
+        await removeContainer(context, await resolveContainer(context.database.query, ref), { force, volumes, key: messageId });
+      } catch (e) {
+        // Done by the scheduler that was told first.
+        if (!redelivered || !isGantryError(e, "NO_SUCH_CONTAINER")) throw e;
+      }
       return {};
     }),
 

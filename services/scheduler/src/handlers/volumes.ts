@@ -1,11 +1,13 @@
+import { createHash } from "node:crypto";
 import { on, type Route } from "@gantry/bus";
 import {
   fail, nodeVolumeCreate, nodeVolumeRemove, volumeCreate, volumeInspect, volumeList, volumePrune, volumeRemove,
 } from "@gantry/contracts";
-import { isGantryError, newId, rfc3339Nano } from "@gantry/kernel";
+import { isGantryError, rfc3339Nano } from "@gantry/kernel";
 import { callNode, type Context } from "../context.ts";
 import { emit } from "../docker-events.ts";
 import { candidates } from "../candidates.ts";
+import { readConstraints } from "../domain/constraints.ts";
 import { checkFilters, matchesLabels, matchesPattern } from "../domain/filters.ts";
 import { checkVolumeName } from "../domain/mounts.ts";
 import { place } from "../domain/placement.ts";
@@ -13,6 +15,8 @@ import { string, stringMap } from "../domain/read.ts";
 import type { ContainerRecord } from "../domain/record.ts";
 import { listContainers } from "../store/containers.ts";
 import { deleteVolume, getVolume, insertVolume, listVolumes, type VolumeRecord } from "../store/volumes.ts";
+
+const NOTHING = { memoryBytes: 0, cpus: 0 };
 
 const usersOf = (volume: string, containers: readonly ContainerRecord[]) => containers.filter((c) => c.spec.mounts.some((m) => m.Type === "volume" && m.Name === volume));
 
@@ -26,7 +30,7 @@ async function remove(context: Context, volume: VolumeRecord, force: boolean): P
   const users = usersOf(volume.name, await listContainers(context.database.query, null));
   if (users.length > 0) throw fail("CONFLICT", `remove ${volume.name}: volume is in use - [${users.map((c) => c.id).join(", ")}]`);
   try {
-    await callNode(context, volume.nodeId, nodeVolumeRemove, { name: volume.name });
+    await callNode(context, volume.nodeId, nodeVolumeRemove, { name: volume.name, epoch: context.leader.epoch });
   } catch (e) {
     const gone = isGantryError(e, "NO_SUCH_VOLUME") || (force && isGantryError(e, "NODE_UNREACHABLE"));
     if (!gone) throw e;
@@ -39,18 +43,22 @@ async function remove(context: Context, volume: VolumeRecord, force: boolean): P
 export function volumeRoutes(context: Context): Route[] {
   const db = context.database.query;
   return [
-    on(volumeCreate, async ({ name: given, body }) => {
+    on(volumeCreate, async ({ name: given, body }, { messageId }) => {
       const anonymous = given === null || given === "";
-      const name = anonymous ? newId() : checkVolumeName(given);
+      // The same each time that the same command comes.
+      const name = anonymous ? createHash("sha256").update(messageId).digest("hex") : checkVolumeName(given);
       const known = await getVolume(db, name);
       if (known !== null) return { volume: { ...known.resource } };
       const driver = string(body, "Driver") || "local";
       if (driver !== "local") throw fail("NOT_FOUND", `error looking up volume plugin ${driver}: plugin "${driver}" not found`);
       const options = stringMap(body, "DriverOpts");
       const labels = { ...stringMap(body, "Labels"), ...(anonymous ? { "com.docker.volume.anonymous": "" } : {}) };
-      const { nodeId } = place(await candidates(context, db), { memoryBytes: 0, cpus: 0, volumes: [], withContainers: [], ports: [], image: "", constraints: [] });
-      if (nodeId === null) throw fail("NO_NODE_FITS", "no node is there to keep the volume");
-      const { mountpoint } = await callNode(context, nodeId, nodeVolumeCreate, { name, options });
+      const { constraints } = readConstraints([], labels);
+      const { nodeId, rejected } = place(await candidates(context, db, NOTHING), {
+        limits: NOTHING, reserve: NOTHING, volumes: [], withContainers: [], networks: [], ports: [], image: "", platform: null, constraints,
+      });
+      if (nodeId === null) throw fail("NO_NODE_FITS", `no node is there to keep the volume${rejected.map(({ nodeId: id, reason }) => `; node ${id}: ${reason}`).join("")}`);
+      const { mountpoint } = await callNode(context, nodeId, nodeVolumeCreate, { name, options, epoch: context.leader.epoch });
       const resource = {
         CreatedAt: rfc3339Nano(context.clock.nowNano()).slice(0, 19) + "Z", Driver: "local", Labels: Object.keys(labels).length > 0 ? labels : null, Mountpoint: mountpoint,
         Name: name, Options: Object.keys(options).length > 0 ? options : null, Scope: "local",

@@ -55,4 +55,19 @@ export const migrations: Readonly<Record<string, Migration>> = {
       await db.schema.createIndex("tokens_by_parent").on("tokens").column("parent").execute();
     },
   },
+  "0003_fleet": {
+    async up(db) {
+      await db.schema.alterTable("leadership").addColumn("beat", "bigint", (c) => c.notNull().defaultTo(0)).execute();
+      await db.schema.alterTable("leadership").addColumn("holder", "varchar(64)", (c) => c.notNull().defaultTo("")).execute();
+      await db.schema.alterTable("nodes").addColumn("state", "varchar(16)", (c) => c.notNull().defaultTo("ready")).execute();
+      await db.schema.alterTable("nodes").addColumn("since", "varchar(32)", (c) => c.notNull().defaultTo("")).execute();
+      await db.schema.alterTable("nodes").addColumn("availability", "varchar(16)", (c) => c.notNull().defaultTo("active")).execute();
+      await db.schema.createTable("removals")
+        .addColumn("id", "varchar(64)", (c) => c.primaryKey())
+        .addColumn("node_id", "varchar(64)", (c) => c.notNull())
+        .addColumn("asked_at", "varchar(32)", (c) => c.notNull())
+        .execute();
+      await db.schema.createIndex("removals_by_node").on("removals").column("node_id").execute();
+    },
+  },
 };

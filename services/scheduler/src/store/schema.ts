@@ -7,9 +7,12 @@ export interface SchedulerTables {
   };
   networks: { id: string; name: string; driver: string; resource: string };
   volumes: { name: string; node_id: string; anonymous: number; resource: string };
-  nodes: { node_id: string; description: string; registered_at: string };
+  /** `state`: ready or unreachable, `since` then; `availability`: active or drain. */
+  nodes: { node_id: string; description: string; registered_at: string; state: string; since: string; availability: string };
+  /** Containers without a record that their node may still have, and is to remove when it can be reached. */
+  removals: { id: string; node_id: string; asked_at: string };
   /** Bearer tokens, and browser sessions: those with a parent. Times are RFC 3339 in UTC with milliseconds, so that their order is that of the text. */
   tokens: { id: string; parent: string | null; hash: string; name: string; role: string; created: string; expires: string | null; last_used: string | null };
-  /** One row: the epoch of the scheduler that is active. */
-  leadership: { id: number; epoch: number };
+  /** One row: the epoch, and the lease of the scheduler that is active: `beat` grows as long as `holder` renews it. */
+  leadership: { id: number; epoch: number; beat: number; holder: string };
 }
