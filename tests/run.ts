@@ -3,7 +3,7 @@
  * PostgreSQL of its own. Arguments name test files or folders to run alone. The last line is `N passed, N failed`.
  */
 import { spawn } from "node:child_process";
-import { globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -28,21 +28,21 @@ async function check(name: string, command: string, args: readonly string[]): Pr
   return code === 0 ? { passed: 1, failed: 0, skipped: 0 } : { passed: 0, failed: 1, skipped: 0 };
 }
 
-/** Runs test files in one `node --test`, with RabbitMQ, Redis and PostgreSQL at hand where `services` says so, and counts what ran. A run that dies, or that runs nothing, counts as a failure. */
-async function testFiles(name: string, files: readonly string[], options: { concurrency: number; services: boolean }): Promise<Count> {
+/** Runs test files in one `node --test`, with what they need at hand (a runner that starts it), and counts what ran. A run that dies, or that runs nothing, counts as a failure. */
+async function testFiles(name: string, files: readonly string[], options: { concurrency: number; runner: string | null }): Promise<Count> {
   if (files.length === 0) return { passed: 0, failed: only.length > 0 ? 0 : 1, skipped: 0 };
   console.log(`\n# ${name}: ${files.length} files`);
   const dir = mkdtempSync(join(tmpdir(), "gantry-count-"));
   const counts = join(dir, "counts.json");
   try {
     const code = await run(process.execPath, [
-      ...(options.services ? [join(root, "libs/testkit/src/services-runner.ts"), "--", process.execPath] : []),
+      ...(options.runner === null ? [] : [join(root, options.runner), "--", process.execPath]),
       "--test", `--test-concurrency=${options.concurrency}`, "--test-timeout=240000",
       "--test-reporter=dot", "--test-reporter-destination=stdout",
       `--test-reporter=${join(root, "tests/count-reporter.ts")}`, `--test-reporter-destination=${counts}`,
       ...files,
     ]);
-    const { passed, failed, skipped } = JSON.parse(readFileSync(counts, "utf8") || '{"passed":0,"failed":0,"skipped":0}') as Count;
+    const { passed, failed, skipped } = JSON.parse((existsSync(counts) ? readFileSync(counts, "utf8") : "") || '{"passed":0,"failed":0,"skipped":0}') as Count;
     return { passed, failed: failed === 0 && (code !== 0 || passed === 0) ? 1 : failed, skipped };
   } finally {
     rmSync(dir, { recursive: true });
@@ -61,8 +61,9 @@ async function main(): Promise<void> {
     add(await check("lint and import rules", bin("oxlint"), ["--deny-warnings"]));
     add(await check("native, under sanitizers", "make", ["-s", "-j2", "-C", "native", "test"]));
   }
-  add(await testFiles("unit and contract tests", chosen(glob(["libs/*/src/**/*.test.ts", "services/*/src/**/*.test.ts", "infra/**/*.test.ts", "tests/unit/**/*.test.ts"])), { concurrency: 2, services: true }));
-  add(await testFiles("end to end", chosen(glob(["tests/e2e/**/*.test.ts"])), { concurrency: 1, services: false }));
+  add(await testFiles("unit and contract tests", chosen(glob(["libs/*/src/**/*.test.ts", "services/*/src/**/*.test.ts", "infra/**/*.test.ts", "tests/unit/**/*.test.ts"])), { concurrency: 2, runner: "libs/testkit/src/services-runner.ts" }));
+  add(await testFiles("end to end", chosen(glob(["tests/e2e/**/*.test.ts"])), { concurrency: 1, runner: null }));
+  add(await testFiles("cluster", chosen(glob(["tests/cluster/**/*.test.ts"])), { concurrency: 1, runner: "tests/testbed/runner.ts" }));
 
   console.log(`\n${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ""}`);
   process.exitCode = total.failed === 0 ? 0 : 1;

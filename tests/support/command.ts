@@ -37,7 +37,7 @@ export async function ok(command: string, args: readonly string[], options: RunO
 }
 
 /** Waits until `condition` answers something other than null or false; fails after `timeoutMs`. */
-export async function eventually<T>(what: string, condition: () => Promise<T | null | false>, timeoutMs = 15_000): Promise<T> {
+export async function eventually<T>(what: string, condition: () => Promise<T | null | false>, timeoutMs = 60_000): Promise<T> {
   const end = performance.now() + timeoutMs;
   for (;;) {
     const value = await condition();

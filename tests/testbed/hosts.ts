@@ -8,7 +8,8 @@ import { ended, isAlive, launchThrough, signal, type Launch, type ProcessMark } 
 
 /**
  * A host is a process that holds a network, mount, UTS and PID namespace and reaps what is orphaned in them. It is the first process
- * of the PID namespace: when it is killed, the kernel kills everything else on the host, as a power cut would.
+ * of the PID namespace: when it ends, the kernel kills everything else on the host, as a power cut would. With a file in GANTRY_OWNER
+ * it ends as soon as nobody holds the lock on it (owner.ts).
  */
 const HOLD = `
 set -e
@@ -20,22 +21,24 @@ mount -t sysfs sysfs /sys
 mount --rbind "$GANTRY_HOST_DIR/cgroup" /sys/fs/cgroup
 umount -R -l "$GANTRY_HOST_DIR/cgroup"
 while [ $# -gt 0 ]; do mount --bind "$1" "$2"; shift 2; done
+cat /proc/sys/kernel/random/uuid > "$GANTRY_HOST_DIR/boot_id"
+mount --bind "$GANTRY_HOST_DIR/boot_id" /proc/sys/kernel/random/boot_id
 hostname "$GANTRY_HOST_NAME"
 ip link set lo up
 : > "$GANTRY_HOST_DIR/ready"
-sleep infinity &
+if [ -n "$GANTRY_OWNER" ]; then flock --shared "$GANTRY_OWNER" true & else sleep infinity & fi
 wait
 `;
 
 /** Powers a host on; resolves with the process that holds it. Its cable is not in yet. */
-export async function bootHost(host: HostPlan, log: string): Promise<ProcessMark> {
+export async function bootHost(host: HostPlan, owner: string | null, log: string): Promise<ProcessMark> {
   const ready = join(host.dir, "ready");
   mkdirSync(join(host.dir, "state", "run"), { recursive: true });
   for (const from of Object.keys(host.binds)) mkdirSync(from, { recursive: true });
   rmSync(ready, { force: true });
   const keeper = await launchThrough(["unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--"], {
     command: "/bin/sh", args: ["-c", HOLD, "sh", ...Object.entries(host.binds).flat()],
-    env: { GANTRY_HOST_DIR: host.dir, GANTRY_HOST_NAME: host.name }, log,
+    env: { GANTRY_HOST_DIR: host.dir, GANTRY_HOST_NAME: host.name, GANTRY_OWNER: owner ?? "" }, log,
   });
   await eventually(`host ${host.name} to be up`, async () => {
     if (!isAlive(keeper)) throw new Failed(`host ${host.name} could not be made: see ${log}`);

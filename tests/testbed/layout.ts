@@ -16,6 +16,8 @@ export interface Layout {
   readonly workers: number;
   readonly schedulers: number;
   readonly logLevel: string;
+  /** Ends with the process that made it. */
+  readonly owned: boolean;
   /** Variables for services, besides and before those they are given here: of all (`*`) or by name. */
   readonly env: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
@@ -49,6 +51,7 @@ export const bridgeOf = ({ tag }: Layout): string => `gtb-${tag}`;
 export const machineAddress = ({ subnet }: Layout): string => `${subnet}.1`;
 export const tableOf = ({ tag }: Layout): string => `gantry_testbed_${tag}`;
 export const socketOf = ({ dir }: Layout): string => join(dir, "docker.sock");
+export const ownerOf = ({ dir, owned }: Layout): string | null => (owned ? join(dir, "owner") : null);
 export const logOf = ({ dir }: Layout, process: string): string => join(dir, "logs", `${process}.log`);
 
 const numbered = (name: string, count: number): string[] => Array.from({ length: count }, (_, i) => `${name}-${i + 1}`);

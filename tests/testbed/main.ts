@@ -16,6 +16,8 @@ const USAGE = `npm run testbed -- [--dir DIR] COMMAND
   cut HOST               drop all its traffic
   delay HOST 200ms       make all its traffic late
   heal HOST              undo cut and delay
+  off HOST               power cut: everything on it ends at once; its files stay
+  on HOST                boot it again, with its processes
   kill NAME [SIGNAL]     SIGKILL a process, or another signal
   restart NAME           end it if it runs, and start it
   logs NAME              what it wrote
@@ -51,8 +53,10 @@ function word(index: number, what: string): string {
 async function up(): Promise<void> {
   const start = performance.now();
   const [agents, workers, schedulers, logLevel] = [count("agents", options.agents, 1), count("workers", options.workers, 1), count("schedulers", options.schedulers, 1), options["log-level"]];
+  const interrupted = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupted.abort(new Failed("interrupted")));
   const bed = await Testbed.up({
-    dir, ...(agents === undefined ? {} : { agents }), ...(workers === undefined ? {} : { workers }), ...(schedulers === undefined ? {} : { schedulers }), ...(logLevel === undefined ? {} : { logLevel }),
+    dir, keep: true, signal: interrupted.signal, ...(agents === undefined ? {} : { agents }), ...(workers === undefined ? {} : { workers }), ...(schedulers === undefined ? {} : { schedulers }), ...(logLevel === undefined ? {} : { logLevel }),
   });
   console.log(`The cluster is ready (${((performance.now() - start) / 1000).toFixed(1)} s).\n`);
   await status(bed);
@@ -89,6 +93,8 @@ async function main(): Promise<void> {
       return bed.delay(word(1, "a host"), Number(delay[1]));
     }
     case "heal": return bed.heal(word(1, "a host"));
+    case "off": return bed.powerOff(word(1, "a host"));
+    case "on": return bed.powerOn(word(1, "a host"));
     case "kill": return bed.kill(word(1, "a process"), signalName(positionals[2] ?? "KILL"));
     case "restart": return bed.restart(word(1, "a process"));
     case "logs": return pipeline(createReadStream(bed.log(word(1, "a process"))), process.stdout, { end: false });

@@ -1,13 +1,14 @@
 import { randomInt } from "node:crypto";
-import { mkdirSync, mkdtempSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { serves } from "@gantry/testkit";
 import { eventually, Failed, MAIN, ok, run, type Result, type RunOptions } from "../support/command.ts";
 import { bootHost, endHost, launchOnHost, makeBridge, onHost, plugIn, removeTraces } from "./hosts.ts";
-import { CONTROL, brokersOf, hostsOf, logOf, processesOf, servicesOf, socketOf, type HostPlan, type Layout } from "./layout.ts";
+import { CONTROL, brokersOf, hostsOf, logOf, ownerOf, processesOf, servicesOf, socketOf, type HostPlan, type Layout } from "./layout.ts";
 import { cut, cutHosts, delay, heal, makeCutter } from "./links.ts";
 import { ended, isAlive, signal, type ProcessMark } from "./processes.ts";
+import { holdLock } from "./owner.ts";
 import { Records } from "./records.ts";
 import { freeSubnet } from "./subnet.ts";
 
@@ -21,6 +22,10 @@ export interface TestbedOptions {
   /** Default 2. */
   readonly schedulers?: number;
   readonly logLevel?: string;
+  /** Runs on when this process has ended; else all of it ends with this process, whatever ends that. */
+  readonly keep?: boolean;
+  /** Gives up: what was made is removed. */
+  readonly signal?: AbortSignal;
   /** Environment of services: of all (`*`) or by process name (`scheduler-1`). Addresses and directories cannot be changed. */
   readonly env?: Layout["env"];
 }
@@ -41,6 +46,7 @@ export class Testbed implements AsyncDisposable {
   readonly dir: string;
   readonly layout: Layout;
   readonly #records: Records;
+  #lock: AsyncDisposable | null = null;
   /** Whether disposing takes it down. */
   #mine = false;
 
@@ -57,14 +63,14 @@ export class Testbed implements AsyncDisposable {
     if (records.exists) throw new Failed(`${dir} holds a testbed already: take it down first (npm run testbed -- down --dir ${dir})`);
     const layout: Layout = {
       dir, tag: Array.from({ length: 5 }, () => LETTERS[randomInt(LETTERS.length)]).join(""), subnet: freeSubnet(),
-      agents: options.agents ?? 3, workers: options.workers ?? 2, schedulers: options.schedulers ?? 2, logLevel: options.logLevel ?? "info", env: options.env ?? {},
+      agents: options.agents ?? 3, workers: options.workers ?? 2, schedulers: options.schedulers ?? 2, logLevel: options.logLevel ?? "info", owned: options.keep !== true, env: options.env ?? {},
     };
     mkdirSync(dir, { recursive: true, mode: 0o755 });
     records.create(layout);
     const bed = new Testbed(dir, layout);
     bed.#mine = true;
     try {
-      await bed.#build();
+      await bed.#build(options.signal ?? new AbortController().signal);
     } catch (e) {
       if (process.env["GANTRY_TESTBED_KEEP"] === undefined) await bed.down();
       throw e;
@@ -102,6 +108,19 @@ export class Testbed implements AsyncDisposable {
   /** The `gantry` command; throws should it fail. */
   gantry(args: readonly string[], options: RunOptions = {}): Promise<string> {
     return ok(process.execPath, [MAIN, ...args], { ...options, env: { ...this.env, ...options.env } });
+  }
+
+  /** Makes sure that the image store has a base image. */
+  async base(name: "busybox" | "debian" | "node"): Promise<void> {
+    if ((await this.docker(["image", "inspect", name])).code !== 0) await this.gantry(["base", name], { timeoutMs: 300_000 });
+  }
+
+  /** The host that a container is on. */
+  async hostOf(container: string): Promise<string> {
+    const id = await this.ok(["inspect", "--type", "container", "--format", "{{.Id}}", container]);
+    const host = hostsOf(this.layout).find(({ dir }) => existsSync(join(dir, "state", "containers", id)));
+    if (host === undefined) throw new Failed(`no host has container ${container}`);
+    return host.name;
   }
 
   /** Runs a program on a host to its end. */
@@ -195,6 +214,7 @@ export class Testbed implements AsyncDisposable {
       if (keeper !== null) await endHost(keeper);
     }));
     await removeTraces(this.layout, hosts);
+    await this.#lock?.[Symbol.asyncDispose]();
     this.#records.remove();
   }
 
@@ -203,8 +223,11 @@ export class Testbed implements AsyncDisposable {
     if (this.#mine) await this.down();
   }
 
-  async #build(): Promise<void> {
+  async #build(given: AbortSignal): Promise<void> {
+    const owner = ownerOf(this.layout);
+    if (owner !== null) this.#lock = await holdLock(owner);
     await all([makeBridge(this.layout), makeCutter(this.layout)]);
+    given.throwIfAborted();
     const hosts = await all(hostsOf(this.layout).map(async (host) => ({ ...host, keeper: await this.#boot(host) })));
     await plugIn(this.layout, hosts);
     await all(brokersOf(this.layout).map(async (broker) => {
@@ -212,12 +235,13 @@ export class Testbed implements AsyncDisposable {
       await broker.prepare(async (command, args) => { await ok(...onHost(this.#keeper(CONTROL), command, args)); });
       for (const { name } of broker.programs) await this.start(name);
     }));
+    given.throwIfAborted();
     await all(servicesOf(this.layout).map(({ name }) => this.start(name)));
-    await this.ready();
+    await Promise.race([this.ready(), new Promise((_, reject) => { given.addEventListener("abort", () => reject(given.reason as Error), { once: true }); })]);
   }
 
   async #boot(host: HostPlan): Promise<ProcessMark> {
-    const keeper = await bootHost(host, logOf(this.layout, `host-${host.name}`));
+    const keeper = await bootHost(host, ownerOf(this.layout), logOf(this.layout, `host-${host.name}`));
     this.#records.setKeeper(host.name, keeper);
     return keeper;
   }

@@ -30,6 +30,8 @@ export interface StoredState {
   lastDelay: number;
   /** With a user namespace: which part of the host's IDs it has while it runs. */
   userSlot: number | null;
+  /** Of the host when it was started last. */
+  boot: string | null;
 }
 
 /** A client that attached before the start. */

@@ -1,5 +1,6 @@
 import type { EndpointSettings } from "@gantry/contracts";
 import type { NetworkConfig, RestoredState } from "@gantry/network";
+import { bootId } from "@gantry/kernel";
 import type { RunningContainer } from "@gantry/runtime";
 import type { Agent } from "./context.ts";
 import { networkConfig, isDefaultBridge } from "./domain/network-config.ts";
@@ -54,7 +55,9 @@ async function find(agent: Agent, entry: Entry): Promise<void> {
   const thought = stored.state.status === "running" || stored.state.status === "paused" || stored.state.status === "restarting";
   if (!thought) return;
   if (stored.state.status !== "restarting") {
-    recordExit(agent, entry, found ?? { exitCode: HOST_DIED, oomKilled: false, finishedAt: agent.clock.nowNano() }, "exited");
+    // A monitor that was killed with everything else on the host does not say how its container ended.
+    const lost = found === null || (found.error !== undefined && (stored.boot ?? bootId()) !== bootId());
+    recordExit(agent, entry, lost ? { exitCode: HOST_DIED, oomKilled: false, finishedAt: agent.clock.nowNano() } : found, "exited");
   }
   await agent.store.save(entry.id, stored);
 }

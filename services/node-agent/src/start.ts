@@ -1,7 +1,7 @@
 import { closeSync, constants, existsSync, openSync } from "node:fs";
 import { join, relative } from "node:path";
 import { fail, type ContainerState } from "@gantry/contracts";
-import { isGantryError, rfc3339Nano } from "@gantry/kernel";
+import { bootId, isGantryError, rfc3339Nano } from "@gantry/kernel";
 import type { Rootfs, RunningContainer } from "@gantry/runtime";
 import type { OverlayRootfs } from "@gantry/snapshots";
 import type { Agent } from "./context.ts";
@@ -102,6 +102,7 @@ function started(agent: Agent, entry: Entry, container: RunningContainer, connec
   entry.running = container;
   entry.stored.bindings = [...connected.bindings];
   entry.stored.startedBefore = true;
+  entry.stored.boot = bootId();
   entry.stored.stoppedByUser = false;
   change(agent, entry, {
     status: "running", pid: container.pid, exitCode: 0, error: "", oomKilled: false, startedAt: rfc3339Nano(container.startedAt),
