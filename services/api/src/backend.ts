@@ -2,6 +2,7 @@ import type { Bus } from "@gantry/bus";
 import type { ContentStore } from "@gantry/content";
 import { containerLocate, type ReplyOf } from "@gantry/contracts";
 import type { Clock, Logger } from "@gantry/kernel";
+import type { Guard } from "./auth/guard.ts";
 import type { EventHub } from "./event-hub.ts";
 import type { LiveHub } from "./live/hub.ts";
 import type { Upstreams } from "./streams/upstreams.ts";
@@ -12,6 +13,7 @@ export interface Backend {
   readonly upstreams: Upstreams;
   readonly events: EventHub;
   readonly live: LiveHub;
+  readonly guard: Guard;
   readonly content: ContentStore;
   readonly clock: Clock;
   readonly logger: Logger;

@@ -16,18 +16,20 @@ export interface Rig extends AsyncDisposable {
   readonly dir: string;
   /** Path of the API's socket. */
   readonly socket: string;
-  /** Loopback `host:port` of the same API. */
+  /** Loopback `host:port` of the same API, which asks for a login. */
   readonly tcp: string;
   readonly content: ContentStore;
   /** Address that the API has for image store, build and node. */
   readonly services: string;
   /** Registers handlers, each with its contract's owner. `node` is the node's ID of `node.*`. */
   serve(routes: readonly Route[], node?: string): Promise<void>;
-  request(method: string, path: string, options?: { body?: unknown; headers?: Record<string, string> }): Promise<Reply>;
+  /** Over the unix socket, or over TCP. */
+  request(method: string, path: string, options?: RequestOptions): Promise<Reply>;
   /** Runs the stock docker command. */
   docker(args: readonly string[], options?: { input?: string; env?: Record<string, string> }): Promise<{ code: number; stdout: string; stderr: string }>;
 }
 
+export interface RequestOptions { body?: unknown; headers?: Record<string, string>; tcp?: boolean }
 export interface Reply { status: number; headers: http.IncomingHttpHeaders; text: string; json: Record<string, unknown>; message: string }
 
 /** `inner` answers the internal HTTP routes of all other services. */
@@ -47,12 +49,13 @@ export async function openRig(inner: http.RequestListener = (_q, r) => r.writeHe
     const services = `unix:${servicesPath}`;
     const api = await start({ listen: [`unix:${socket}`, "127.0.0.1:0"], imageStore: services, rootDir: dir, instance: "0badcafe", hostname: "testhost" },
       { bus, clock: systemClock, logger: silentLogger, content }, scope);
+    const tcp = api.addresses[1]!.replace("http://", "");
     return {
-      bus, dir, socket, tcp: api.addresses[1]!, content, services,
+      bus, dir, socket, tcp, content, services,
       async serve(routes, node = "n1") {
         for (const [queue, of] of Map.groupBy(routes, (route) => queueOf(route.contract, node))) scope.use(await bus.serve(queue, of));
       },
-      request: (method, path, options = {}) => request(socket, method, path, options),
+      request: (method, path, options = {}) => request(options.tcp === true ? { host: "127.0.0.1", port: Number(tcp.split(":")[1]) } : { socketPath: socket }, method, path, options),
       docker: (args, options = {}) => docker(socket, dir, args, options),
       [Symbol.asyncDispose]: () => scope.disposeAsync(),
     };
@@ -67,10 +70,10 @@ function queueOf(contract: Contract, node: string): string {
   return owner === "node" ? `node.${node}` : owner;
 }
 
-function request(socketPath: string, method: string, path: string, { body, headers = {} }: { body?: unknown; headers?: Record<string, string> }): Promise<Reply> {
+function request(to: http.RequestOptions, method: string, path: string, { body, headers = {} }: RequestOptions): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const payload = body === undefined ? null : JSON.stringify(body);
-    const call = http.request({ socketPath, method, path, agent: false, headers: { ...(payload === null ? {} : { "content-type": "application/json" }), ...headers } }, (response) => {
+    const call = http.request({ ...to, method, path, agent: false, headers: { ...(payload === null ? {} : { "content-type": "application/json" }), ...headers } }, (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
       response.on("error", reject);

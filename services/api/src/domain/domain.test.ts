@@ -7,7 +7,7 @@ import { parseRegistryConfig } from "./credentials.ts";
 import { diskUsageBody } from "./disk-usage.ts";
 import { eventMatches, eventRow } from "./event-filter.ts";
 import { FILTERS, parseFilters } from "./filters.ts";
-import { isForeignOrigin, isLoopbackHost, parseListen } from "./host.ts";
+import { type BrowserHeaders, checkBrowser, hostOf, isLoopbackHost, parseListen } from "./host.ts";
 import { withTagOrDigest } from "./image-name.ts";
 import { mayUpgrade, routedUrl, versionOf } from "./path.ts";
 import { bool, integer, json } from "./query.ts";
@@ -180,12 +180,28 @@ test("names with tags and digests", () => {
 test("listen addresses and Host headers", () => {
   assert.deepEqual(parseListen("unix:///run/x.sock"), { kind: "unix", path: "/run/x.sock" });
   assert.deepEqual(parseListen("unix:/run/x.sock"), { kind: "unix", path: "/run/x.sock" });
-  assert.deepEqual(parseListen("tcp://127.0.0.1:2375"), { kind: "tcp", host: "127.0.0.1", port: 2375 });
-  assert.deepEqual(parseListen("[::1]:0"), { kind: "tcp", host: "::1", port: 0 });
-  assert.equal(parseListen("0.0.0.0:2375"), null);
-  assert.equal(parseListen("unix:relative"), null);
-  assert.ok(isLoopbackHost("localhost:1") && isLoopbackHost("[::1]") && !isLoopbackHost("localhost.evil.example") && !isLoopbackHost(undefined));
-  assert.ok(isForeignOrigin("null") && !isForeignOrigin(undefined));
+  assert.deepEqual(parseListen("tcp://127.0.0.1:2375"), { kind: "tcp", host: "127.0.0.1", port: 2375, secure: null });
+  assert.deepEqual(parseListen("[::1]:0"), { kind: "tcp", host: "::1", port: 0, secure: null });
+  assert.deepEqual(parseListen("http://localhost:2385/"), { kind: "tcp", host: "localhost", port: 2385, secure: false });
+  assert.deepEqual(parseListen("https://0.0.0.0:2376"), { kind: "tcp", host: "0.0.0.0", port: 2376, secure: true });
+  for (const text of ["unix:relative", "127.0.0.1", "127.0.0.1:99999", "ftp://127.0.0.1:1", "::1:80", "http://a/b:1", ""]) assert.equal(parseListen(text), null, text);
+  assert.deepEqual(["localhost:1", "[::1]", "[::1]:80", "A.example", "a b", "a:b:c", "", "a/b", undefined].map(hostOf), ["localhost", "::1", "::1", "a.example", null, null, null, null, null]);
+  assert.ok(isLoopbackHost("localhost") && isLoopbackHost("127.1.2.3") && isLoopbackHost("::1") && !isLoopbackHost("localhost.evil.example") && !isLoopbackHost("10.0.0.1"));
+});
+
+test("web pages of other sites are kept out, by Host, Origin and Sec-Fetch-Site", () => {
+  const ask = (headers: BrowserHeaders, method = "GET", secure = false) => () => checkBrowser(method, headers, { secure, serves: isLoopbackHost });
+  const host = "127.0.0.1:2385";
+  for (const headers of [{}, { origin: `http://${host}` }, { "sec-fetch-site": "same-origin" }, { "sec-fetch-site": "none" }, { "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate" }]) {
+    assert.doesNotThrow(ask({ host, ...headers }), JSON.stringify(headers));
+  }
+  assert.doesNotThrow(ask({ host, origin: `https://${host}` }, "POST", true));
+  for (const headers of [
+    { host: "evil.example" }, { host: "evil.example:2385" }, { host: "" }, { host: "a b" }, { origin: "http://evil.example" }, { origin: "null" }, { origin: "" }, { origin: `https://${host}` },
+    { origin: "http://127.0.0.1:8893" }, { origin: "http://localhost:2385" }, { "sec-fetch-site": "same-site" }, { "sec-fetch-site": "cross-site" },
+  ]) assert.throws(ask({ host, ...headers }), { code: "FORBIDDEN" }, JSON.stringify(headers));
+  assert.throws(() => checkBrowser("GET", {}, { secure: false, serves: () => true }), { code: "FORBIDDEN" });
+  assert.throws(ask({ host, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate" }, "POST"), { code: "FORBIDDEN" });
 });
 
 test("disk usage counts who uses what", () => {

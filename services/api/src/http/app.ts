@@ -1,12 +1,15 @@
 import http from "node:http";
-import { fail, statusOf } from "@gantry/contracts";
-import { describeError, isGantryError, type Logger } from "@gantry/kernel";
+import { statusOf } from "@gantry/contracts";
+import { describeError, type GantryError, isGantryError, type Logger } from "@gantry/kernel";
 import { observeRequest } from "@gantry/telemetry/http";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { isForeignOrigin, isLoopbackHost } from "../domain/host.ts";
+import type { Guard } from "../auth/guard.ts";
 import { routedUrl, versionOf } from "../domain/path.ts";
 import { API_VERSION, negotiate } from "../domain/version.ts";
+import { enter } from "./entrance.ts";
 import { Exchange, type Route } from "./exchange.ts";
+import { needOf } from "./roles.ts";
+import { recordRoutes } from "./route-keys.ts";
 import { traceOfCreation } from "./run-trace.ts";
 import { isV1 } from "./v1/mount.ts";
 import { problemOf, PROBLEM_TYPE } from "./v1/problem.ts";
@@ -16,13 +19,15 @@ const MAX_PARAM = 4096;
 export interface AppOptions {
   readonly serverHeader: string;
   readonly logger: Logger;
+  readonly guard: Pick<Guard, "checkOrigin" | "identify" | "authorize" | "openSession">;
   /** Adds what is no route of Docker's. */
   readonly mount?: (app: FastifyInstance) => void;
 }
 
-/** The routes with what holds for each of them: versions, headers, errors, one span and one log line a request. */
+/** The routes with what holds for each of them: who may, versions, headers, errors, one span and one log line a request. */
 export async function createApp(routes: readonly Route[], options: AppOptions): Promise<FastifyInstance> {
-  const { logger } = options;
+  const { logger, guard } = options;
+  const headers = { Server: options.serverHeader, "Api-Version": API_VERSION, Ostype: "linux", "Docker-Experimental": "false" };
   const app = fastify({
     logger: false,
     rewriteUrl: (request) => routedUrl(request.method ?? "GET", request.url ?? "/"),
@@ -34,13 +39,30 @@ export async function createApp(routes: readonly Route[], options: AppOptions): 
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", (_request, _payload, done) => done(null, undefined));
 
+  recordRoutes(app);
+  /** At once where it can be, as on the unix socket. */
+  const admit = (request: FastifyRequest, reply: FastifyReply): void | Promise<void> => {
+    const { url, config } = request.routeOptions;
+    guard.checkOrigin(request.raw);
+    if (request.method === "GET" && url === "/") return enter(guard, request, reply);
+    // What is no route of these (unknown, or handed on, as to /v1, which looks at its own) asks for a login of any role.
+    const need = url === undefined || config.handedOn === true ? "viewer" : needOf(request.method, url) ?? "admin";
+    if (need === "public") return;
+    const admitted = (): void => {
+      guard.authorize(request.raw, need);
+      reply.headers(headers);
+      negotiate(versionOf(request.originalUrl));
+    };
+    const identity = guard.identify(request.raw, reply.raw);
+    return identity instanceof Promise ? identity.then(admitted) : admitted();
+  };
   app.addHook("onRequest", (request, reply, done) => {
     observe(request, reply, logger, () => {
       try {
-        reply.headers({ Server: options.serverHeader, "Api-Version": API_VERSION, Ostype: "linux", "Docker-Experimental": "false" });
-        checkOrigin(request);
-        negotiate(versionOf(request.originalUrl));
-        done();
+        const admission = admit(request, reply);
+        // What was answered goes no further.
+        if (admission instanceof Promise) admission.then(() => { if (!reply.sent) done(); }, done);
+        else done();
       } catch (e) {
         done(e as Error);
       }
@@ -64,13 +86,6 @@ export async function createApp(routes: readonly Route[], options: AppOptions): 
   return app;
 }
 
-/** On TCP: keeps web pages out, which can send requests to loopback and have names of their own point there. */
-function checkOrigin(request: FastifyRequest): void {
-  if (request.socket.remoteAddress === undefined) return;
-  if (!isLoopbackHost(request.headers.host)) throw fail("FORBIDDEN", "the Host header does not name this machine's loopback address");
-  if (isForeignOrigin(request.headers.origin)) throw fail("FORBIDDEN", "requests from web pages of other sites are refused");
-}
-
 function observe(request: FastifyRequest, reply: FastifyReply, logger: Logger, next: () => void): void {
   const { method, originalUrl } = request;
   const route = request.routeOptions.url;
@@ -78,7 +93,7 @@ function observe(request: FastifyRequest, reply: FastifyReply, logger: Logger, n
   observeRequest({
     service: "api", route, request: request.raw, response: reply.raw, attributes: { "url.path": originalUrl.split("?")[0]! },
     ...(creation === undefined ? {} : { parent: creation }),
-    onEnd: (status, ms) => logger.debug({ method, url: originalUrl, status, ms: Math.round(ms * 10) / 10 }, "request"),
+    onEnd: (status, ms) => logger.debug({ method, url: loggedUrl(request), status, ms: Math.round(ms * 10) / 10 }, "request"),
   }, next);
 }
 
@@ -86,16 +101,32 @@ function answerError(error: unknown, request: FastifyRequest, reply: FastifyRepl
   const own = (error as { statusCode?: unknown }).statusCode;
   const status = isGantryError(error) ? statusOf(error) : typeof own === "number" && own >= 400 ? own : 500;
   if (reply.raw.destroyed) {
-    logger.debug({ method: request.method, url: request.originalUrl, error: describeError(error) }, "the client went away");
+    logger.debug({ method: request.method, url: loggedUrl(request), error: describeError(error) }, "the client went away");
   } else if (status >= 500 && status !== 501) {
-    logger.warn({ method: request.method, url: request.originalUrl, status, error: describeError(error), ...(isGantryError(error) ? {} : { stack: (error as Error).stack }) }, "request failed");
+    logger.warn({ method: request.method, url: loggedUrl(request), status, error: describeError(error), ...(isGantryError(error) ? {} : { stack: (error as Error).stack }) }, "request failed");
   }
+  if (isGantryError(error)) loginHeaders(error, request, reply);
   if (isV1(request.originalUrl)) {
     const document = problemOf(error, request.originalUrl.split("?")[0]!);
     return reply.code(document.status).header("content-type", PROBLEM_TYPE).send(Buffer.from(JSON.stringify(document)));
   }
   if (status === 304) return reply.code(304).send();
   return sendError(reply, status, error instanceof Error ? error.message : String(error));
+}
+
+/** What a client needs to know to be let in. A body that nobody will read is not waited for. */
+function loginHeaders({ details }: GantryError, request: FastifyRequest, reply: FastifyReply): void {
+  const { challenge, role, retryAfterMs } = details;
+  if (typeof challenge === "string") reply.header("www-authenticate", challenge);
+  else if (typeof role === "string") reply.header("www-authenticate", `Bearer error="insufficient_scope", scope="${role}"`);
+  else if (typeof retryAfterMs === "number") reply.header("retry-after", String(Math.ceil(retryAfterMs / 1000)));
+  else return;
+  if (request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0) reply.header("connection", "close");
+}
+
+/** Without a token that may be in it. */
+function loggedUrl(request: FastifyRequest): string {
+  return request.originalUrl.replace(/([?&]token=)[^&]*/gi, "$1…");
 }
 
 function sendError(reply: FastifyReply, status: number, message: string): FastifyReply {

@@ -3,6 +3,7 @@ import type { Writable } from "node:stream";
 import { buildCachePrune, buildCancel, buildSubmit, fail } from "@gantry/contracts";
 import { describeError, newId } from "@gantry/kernel";
 import { type Backend, patient } from "../backend.ts";
+import { requireBuildNetwork } from "../domain/access.ts";
 import type { BuildLogLine } from "../domain/build-log.ts";
 import { parseBuildRequest } from "../domain/build-options.ts";
 import { parseRegistryConfig } from "../domain/credentials.ts";
@@ -33,6 +34,7 @@ export function buildRoutes(backend: BuildBackend): Route[] {
 async function build(backend: BuildBackend, x: Exchange): Promise<void> {
   const { bus, logger } = backend;
   const { spec, remote } = parseBuildRequest(x.query, parseRegistryConfig(x.header("x-registry-config")));
+  requireBuildNetwork(x.identity, spec.networkMode);
   const { gone } = x;
   const { digest, size } = await storeContext(backend.content, x.request.raw, remote, gone);
   const id = newId();

@@ -1,6 +1,8 @@
 import type { Duplex, Readable, Writable } from "node:stream";
 import { fail } from "@gantry/contracts";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { identityOf } from "../auth/identity.ts";
+import type { Identity } from "../domain/access.ts";
 import { isRecord } from "../domain/query.ts";
 import { atLeast } from "../domain/version.ts";
 
@@ -44,6 +46,11 @@ export class Exchange {
     this.request = request;
     this.reply = reply;
     this.version = version;
+  }
+
+  /** Who sends the request. */
+  get identity(): Identity {
+    return identityOf(this.request.raw);
   }
 
   get query(): URLSearchParams {

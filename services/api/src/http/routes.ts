@@ -3,6 +3,7 @@ import type { Self } from "../domain/info.ts";
 import type { ExecNodes } from "../exec-nodes.ts";
 import { archiveRoutes } from "./archive.ts";
 import { buildRoutes } from "./build.ts";
+import { healthRoutes } from "./entrance.ts";
 import { containerStreamRoutes } from "./container-streams.ts";
 import { containerRoutes } from "./containers.ts";
 import { eventRoutes } from "./events.ts";
@@ -22,5 +23,5 @@ export function dockerRoutes(backend: Backend & { readonly self: Self; readonly 
   return [
     systemRoutes, eventRoutes, imageRoutes, imageStreamRoutes, buildRoutes, containerRoutes, containerStreamRoutes, archiveRoutes, waitRoutes, execRoutes,
     networkRoutes, volumeRoutes, metricsRoutes,
-  ].flatMap((family) => family(backend)).concat(unsupportedRoutes());
+  ].flatMap((family) => family(backend)).concat(healthRoutes(), unsupportedRoutes());
 }

@@ -8,6 +8,8 @@ import type { TSchema } from "typebox";
 import { Convert, Default } from "typebox/value";
 import type { Backend } from "../../backend.ts";
 import { problem, PROBLEM_TYPE, problemOf, Problem } from "./problem.ts";
+import { requiredRole } from "../roles.ts";
+import { recordRoutes } from "../route-keys.ts";
 import { v1Families } from "./routes.ts";
 import type { V1App } from "./types.ts";
 
@@ -31,7 +33,10 @@ export async function createV1(backend: Backend, version: string): Promise<Fasti
   app.setSerializerCompiler(() => (value) => JSON.stringify(value));
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply, backend.logger));
   app.setNotFoundHandler((request, reply) => sendProblem(reply, problem("NOT_FOUND", 404, `there is no ${request.method} ${pathOf(request)}`, pathOf(request))));
+  recordRoutes(app);
   app.addHook("onRequest", async (request, reply) => {
+    const { url } = request.routeOptions;
+    if (url !== undefined) backend.guard.authorize(request.raw, requiredRole(request.method, url));
     reply.header("server", `Gantry/${version}`);
     const route = request.routeOptions.url;
     if (route !== undefined) nameRoute(request.raw, route);

@@ -1,6 +1,8 @@
 import type { Backend } from "../../backend.ts";
 import { docsRoutes } from "./docs.ts";
 import { liveRoutes } from "./live.ts";
+import { sessionRoutes } from "./session.ts";
+import { tokenRoutes } from "./tokens.ts";
 import type { V1App } from "./types.ts";
 
 /**
@@ -9,4 +11,4 @@ import type { V1App } from "./types.ts";
  */
 export type V1Family = (app: V1App, backend: Backend) => void;
 
-export const v1Families: readonly V1Family[] = [docsRoutes, liveRoutes];
+export const v1Families: readonly V1Family[] = [docsRoutes, liveRoutes, tokenRoutes, sessionRoutes];
