@@ -1,6 +1,7 @@
-import { ROOT_CONTEXT, SpanKind, SpanStatusCode, context, propagation, trace, type Context, type Span } from "@opentelemetry/api";
+import { ROOT_CONTEXT, SpanKind, context, propagation, trace, type Context, type Span } from "@opentelemetry/api";
 import { isGantryError } from "@gantry/kernel";
 import { counter, histogram, metric, type LabelValues } from "@gantry/telemetry/metrics";
+import { recordFailure } from "@gantry/telemetry/trace";
 
 const tracer = trace.getTracer("@gantry/bus");
 const instruments = {
@@ -70,8 +71,7 @@ export class Tracing {
       return await context.with(within, work);
     } catch (error) {
       errorType = isGantryError(error) ? error.code : error instanceof Error ? error.name : "_OTHER";
-      span.setAttribute("error.type", errorType);
-      span.setStatus({ code: SpanStatusCode.ERROR, message: error instanceof Error ? error.message : String(error) });
+      recordFailure(span, error);
       throw error;
     } finally {
       span.end();

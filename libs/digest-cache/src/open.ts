@@ -1,4 +1,5 @@
 import { GantryError, systemClock, type Clock, type Logger, silentLogger } from "@gantry/kernel";
+import { CountedDigestCache } from "./counted.ts";
 import { MemoryDigestCache } from "./memory.ts";
 import type { DigestCache } from "./port.ts";
 
@@ -16,12 +17,12 @@ export interface DigestCacheOptions {
  * A Redis that is away is no error: the cache is empty until it comes.
  */
 export async function openDigestCache(url: string, options: DigestCacheOptions = {}): Promise<DigestCache> {
-  if (url === "memory:") return new MemoryDigestCache({ clock: options.clock ?? systemClock });
+  if (url === "memory:") return new CountedDigestCache(new MemoryDigestCache({ clock: options.clock ?? systemClock }));
   if (!/^rediss?:\/\//.test(url)) throw new GantryError("INVALID", "digest cache: the URL starts with neither memory: nor redis://");
   // Loaded when it is used: a plain start has no need of the client.
   const { RedisDigestCache } = await import("./redis.ts");
   const { logger = silentLogger, namespace, onFault } = options;
   const cache = new RedisDigestCache(url, { logger, ...(namespace === undefined ? {} : { namespace }), ...(onFault === undefined ? {} : { onFault }) });
   await cache.connect();
-  return cache;
+  return new CountedDigestCache(cache);
 }

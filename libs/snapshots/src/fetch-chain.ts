@@ -4,6 +4,8 @@ import { createGunzip, createZstdDecompress } from "node:zlib";
 import { fail } from "@gantry/contracts";
 import { describeError, type Logger } from "@gantry/kernel";
 import { compressionOf } from "@gantry/oci";
+import { counter, metric } from "@gantry/telemetry/metrics";
+import { traced } from "@gantry/telemetry/trace";
 import type { Snapshotter } from "./port.ts";
 
 /** A layer as the image store knows it (`LayerInfo`). */
@@ -30,6 +32,9 @@ export interface EnsureOptions {
 
 const CHUNK = 256 * 1024;
 
+const fetched = counter(metric.layersFetched);
+const fetchedBytes = counter(metric.layerBytes);
+
 /**
  * Makes sure that a chain of layers, bottom first, is on this host: what is missing is fetched from `blobs`, uncompressed by its
  * media type, and applied in order. Concurrent calls for the same layers share the work (see `Snapshotter.apply`).
@@ -42,9 +47,21 @@ export async function ensureLayers(snapshots: Snapshotter, blobs: BlobSource, la
     const layer = layers[i]!;
     options.onLayer?.(layer, "fetching");
     const parent = i === 0 ? null : layers[i - 1]!.chainId;
-    await snapshots.apply({ parent, diffId: layer.diffId, chainId: layer.chainId }, uncompressed(blobs, layer, options.signal));
+    await applyLayer(snapshots, blobs, layer, parent, options.signal);
     options.logger.debug({ digest: layer.digest, chainId: layer.chainId }, "layer unpacked");
     options.onLayer?.(layer, "done");
+  }
+}
+
+/** One span for each layer: its child is the request for the blob, where there is one. */
+async function applyLayer(snapshots: Snapshotter, blobs: BlobSource, layer: ChainLayer, parent: string | null, signal: AbortSignal | undefined): Promise<void> {
+  const { digest, diffId, chainId } = layer;
+  let outcome: "ok" | "failed" = "failed";
+  try {
+    await traced("@gantry/snapshots", "fetch layer", { "gantry.layer.digest": digest }, () => snapshots.apply({ parent, diffId, chainId }, uncompressed(blobs, layer, signal)));
+    outcome = "ok";
+  } finally {
+    fetched.add(1, { outcome });
   }
 }
 
@@ -59,17 +76,22 @@ async function* uncompressed(blobs: BlobSource, layer: ChainLayer, signal: Abort
   const compression = compressionOf(layer.mediaType);
   if (compression === null) throw fail("INVALID", `layer ${layer.digest} has the unknown media type ${layer.mediaType}`);
   const blob = await blobs.open(layer.digest);
+  let bytes = 0;
   const stop = (): void => void blob.destroy(signal?.reason as Error);
   signal?.addEventListener("abort", stop, { once: true });
   try {
     if (compression === "none") {
-      yield* blob as AsyncIterable<Uint8Array>;
+      for await (const chunk of blob as AsyncIterable<Uint8Array>) {
+        bytes += chunk.length;
+        yield chunk;
+      }
       return;
     }
     const unzip = compression === "gzip" ? createGunzip({ chunkSize: CHUNK }) : createZstdDecompress({ chunkSize: CHUNK });
     pipeline(blob, unzip, () => {});
     try {
       yield* unzip as AsyncIterable<Uint8Array>;
+      bytes = unzip.bytesWritten;
     } catch (cause) {
       signal?.throwIfAborted();
       throw fail("INVALID", `layer ${layer.digest}: damaged ${compression} data: ${describeError(cause)}`, { cause });
@@ -77,5 +99,6 @@ async function* uncompressed(blobs: BlobSource, layer: ChainLayer, signal: Abort
   } finally {
     signal?.removeEventListener("abort", stop);
     blob.destroy();
+    fetchedBytes.add(bytes, {});
   }
 }

@@ -11,6 +11,7 @@ import { blobRoutes } from "./http/blobs.ts";
 import { imageRoutes } from "./http/images.ts";
 import { listen } from "./http/listen.ts";
 import { registryRoutes } from "./http/v2/routes.ts";
+import { observeCatalog } from "./metrics.ts";
 import type { Ports } from "./ports.ts";
 import { Blobs } from "./store/blobs.ts";
 import { Collector } from "./store/collector.ts";
@@ -53,6 +54,7 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   catalog.apply(await repository.load());
   await store.dropIncomplete();
   scope.use(relayOutbox(database, bus, { logger }));
+  observeCatalog(catalog, scope);
 
   const token = config.token === "" ? null : config.token;
   const app = createApp({ logger, token });

@@ -3,6 +3,7 @@ import type { ExitStatus, RunningContainer } from "@gantry/runtime";
 import type { ContainerState } from "@gantry/contracts";
 import type { Agent } from "./context.ts";
 import { restartDelay } from "./domain/restart.ts";
+import { countExit } from "./metrics.ts";
 import type { Entry } from "./model.ts";
 import { change, report } from "./reports.ts";
 
@@ -42,6 +43,7 @@ async function ended(agent: Agent, entry: Entry, container: RunningContainer, ex
 }
 
 export function recordExit(agent: Agent, entry: Entry, exit: ExitStatus, status: "exited" | "restarting"): void {
+  countExit(exit);
   entry.stored.bindings = [];
   change(agent, entry, {
     status, pid: 0, exitCode: exit.exitCode, oomKilled: exit.oomKilled, finishedAt: rfc3339Nano(exit.finishedAt), ports: {},

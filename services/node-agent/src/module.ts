@@ -16,6 +16,7 @@ import { execRoutes } from "./handlers/execs.ts";
 import { networkRoutes, volumeRoutes } from "./handlers/networks.ts";
 import { resyncRoutes } from "./handlers/resync.ts";
 import { serveHttp } from "./http/server.ts";
+import { observeContainers } from "./metrics.ts";
 import { makeMountPoints } from "./mount-points.ts";
 import { keepRegistered } from "./registration.ts";
 import { restore, startWithAgent } from "./restore.ts";
@@ -69,6 +70,7 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   };
   await Promise.all([agent.store.open(), agent.volumes.open()]);
   await restore(agent);
+  observeContainers(agent, scope);
   const bound = await serveHttp(agent, config.listen, scope);
   scope.use(await agent.bus.serve(`node.${config.nodeId}`, [
     ...containerRoutes(agent), ...execRoutes(agent), ...networkRoutes(agent), ...volumeRoutes(agent), ...resyncRoutes(agent),

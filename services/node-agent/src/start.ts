@@ -3,6 +3,8 @@ import { join, relative } from "node:path";
 import { fail, type ContainerState } from "@gantry/contracts";
 import { bootId, isGantryError, rfc3339Nano } from "@gantry/kernel";
 import type { Rootfs, RunningContainer } from "@gantry/runtime";
+import { histogram, metric } from "@gantry/telemetry/metrics";
+import { traced } from "@gantry/telemetry/trace";
 import type { OverlayRootfs } from "@gantry/snapshots";
 import type { Agent } from "./context.ts";
 import { hostDevices } from "./devices.ts";
@@ -17,6 +19,8 @@ import type { Entry } from "./model.ts";
 import { mountRows, mountSources, type MountSource } from "./mount-sources.ts";
 import { connectAll, dnsRecords, FILES, linkAddresses, writeNetworkFiles, type Connected } from "./networking.ts";
 import { change } from "./reports.ts";
+
+const starts = histogram(metric.containerStarts);
 
 /** The container whose namespace a mode such as `container:<id>` joins. */
 function joined(agent: Agent, mode: string, kind: string): Entry | null {
@@ -33,6 +37,8 @@ function joined(agent: Agent, mode: string, kind: string): Entry | null {
  * The caller holds the container's turn.
  */
 export async function startContainer(agent: Agent, entry: Entry, changes: Partial<ContainerState> = {}): Promise<void> {
+  const began = performance.now();
+  const outcome = (result: "ok" | "failed") => starts.record((performance.now() - began) / 1000, { outcome: result });
   const { config, hostConfig } = entry.spec;
   const network = joined(agent, hostConfig.NetworkMode, "network");
   const ipc = joined(agent, hostConfig.IpcMode, "IPC");
@@ -61,12 +67,20 @@ export async function startContainer(agent: Agent, entry: Entry, changes: Partia
       joined: { network: network?.running?.pid ?? null, ipc: ipc?.running?.pid ?? null, pid: pid?.running?.pid ?? null },
       heldCapabilities: agent.heldCapabilities, mappings: entry.stored.userSlot === null ? [] : mappingOf(entry.stored.userSlot),
     });
-    const { container, attached } = await agent.runtime.start(spec, { attach: waiters.map((waiter) => waiter.options) });
+    const { container, attached } = await traced("@gantry/node-agent", "start container", { "container.id": entry.id }, async (span) => {
+      const result = await agent.runtime.start(spec, { attach: waiters.map((waiter) => waiter.options) });
+      span.setAttribute("process.pid", result.container.pid);
+      return result;
+    });
+    outcome("ok");
     waiters.forEach((waiter, i) => { entry.waiters.delete(waiter); waiter.begin(attached[i]!); });
     started(agent, entry, container, connected, sources, changes);
     await Promise.all([agent.store.save(entry.id, entry.stored), serveNames(agent, entry, container, connected)]);
   } catch (e) {
-    if (!entry.running) await failed(agent, entry, connected, e);
+    if (!entry.running) {
+      outcome("failed");
+      await failed(agent, entry, connected, e);
+    }
     throw e;
   } finally {
     entry.starting = false;

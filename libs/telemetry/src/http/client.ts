@@ -1,5 +1,5 @@
-import { context, propagation, SpanKind, SpanStatusCode, trace, type Span } from "@opentelemetry/api";
-import { isGantryError } from "@gantry/kernel";
+import { context, propagation, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
+import { recordFailure } from "../trace.ts";
 
 const tracer = trace.getTracer("@gantry/http");
 
@@ -32,25 +32,22 @@ export function startClientSpan({ method, path, address }: SentRequest): ClientS
   const headers: Record<string, string> = {};
   propagation.inject(trace.setSpan(context.active(), span), headers);
   let ended = false;
-  const end = (finish: (span: Span) => void): void => {
+  const end = (finish: () => void): void => {
     if (ended) return;
     ended = true;
-    finish(span);
+    finish();
     span.end();
   };
   return {
     headers,
     answered: (status) => end(() => {
       span.setAttribute("http.response.status_code", status);
-      if (status >= 400) fault(span, String(status), "");
+      if (status < 400) return;
+      span.setAttribute("error.type", String(status));
+      span.setStatus({ code: SpanStatusCode.ERROR });
     }),
-    failed: (error) => end(() => fault(span, isGantryError(error) ? error.code : error instanceof Error ? error.name : "_OTHER", error instanceof Error ? error.message : String(error))),
+    failed: (error) => end(() => recordFailure(span, error)),
   };
-}
-
-function fault(span: Span, type: string, message: string): void {
-  span.setAttribute("error.type", type);
-  span.setStatus({ code: SpanStatusCode.ERROR, ...(message === "" ? {} : { message }) });
 }
 
 function server(address: string): Record<string, string | number> {

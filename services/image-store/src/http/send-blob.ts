@@ -1,8 +1,11 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { fail } from "@gantry/contracts";
+import { counter, metric } from "@gantry/telemetry/metrics";
 import type { ImageStore } from "../store/image-store.ts";
 import { parseRange } from "./range.ts";
 import { sendFile } from "./send-file.ts";
+
+const blobBytes = counter(metric.blobBytes);
 
 /**
  * Answers HEAD or GET of a blob, with Range. Configs of images are blobs too, though they are kept in the database.
@@ -29,6 +32,7 @@ export async function sendBlob(store: ImageStore, digest: string, request: Fasti
   const sent = request.method !== "HEAD" && length > 0;
   const data = !sent ? null : text ?? await store.blobs.small(digest, size);
   await using file = !sent || data !== null ? null : await store.blobs.openFile(digest);
+  if (sent) blobBytes.add(length, { direction: "out" });
   reply.hijack();
   reply.raw.writeHead(range === "whole" ? 200 : 206, headers);
   if (file === null) {

@@ -3,9 +3,12 @@ import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import type { BlobInfo, OwnedContentStore } from "@gantry/content";
 import { describeError, type Clock, type Logger } from "@gantry/kernel";
+import { counter, metric } from "@gantry/telemetry/metrics";
 import type { Catalog } from "../domain/catalog.ts";
 import { alongside, LayerAnalysis, type LayerFacts } from "./layer-analysis.ts";
 import { Lru } from "./lru.ts";
+
+const blobBytes = counter(metric.blobBytes);
 
 const SYNC_SOON_MS = 500;
 /** Blobs up to this size, configs above all, are kept in memory once they have been read. */
@@ -96,6 +99,7 @@ export class Blobs implements AsyncDisposable {
   async ingest(stream: AsyncIterable<Uint8Array>, options: BlobOptions = {}): Promise<BlobInfo> {
     const info = await this.#content.ingest(stream, options);
     this.#fresh.set(info.digest, this.#clock.now());
+    blobBytes.add(info.size, { direction: "in" });
     return info;
   }
 
