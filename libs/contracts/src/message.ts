@@ -12,19 +12,21 @@ export type MessageKind = "command" | "query" | "event" | "job";
  * A message contract: `<owner>.<noun>.<verb>.v<N>`. Commands and queries of a service are consumed from the queue
  * named by the first segment (`scheduler`, `image-store`, `build`), those of `node` from `node.<node id>`.
  */
-export interface Contract<K extends MessageKind = MessageKind, B extends TSchema = TSchema, R extends TSchema = TSchema> {
+export interface Contract<K extends MessageKind = MessageKind, Body = unknown, Reply = unknown> {
   readonly kind: K;
   readonly name: string;
-  readonly body: B;
-  readonly reply: R;
+  readonly body: TSchema;
+  readonly reply: TSchema;
+  /** Never there: carries the types. Worked out once for each contract; `Static` of a schema not yet known costs the compiler millions of types. */
+  readonly types?: { readonly body: Body; readonly reply: Reply };
 }
 
-export type BodyOf<C extends Contract> = Static<C["body"]>;
-export type ReplyOf<C extends Contract> = Static<C["reply"]>;
+export type BodyOf<C extends Contract> = NonNullable<C["types"]>["body"];
+export type ReplyOf<C extends Contract> = NonNullable<C["types"]>["reply"];
 
 const registry = new Map<string, Contract>();
 
-function define<K extends MessageKind, B extends TSchema, R extends TSchema>(kind: K, name: string, body: B, reply: R): Contract<K, B, R> {
+function define<K extends MessageKind, B extends TSchema, R extends TSchema>(kind: K, name: string, body: B, reply: R): Contract<K, Static<B>, Static<R>> {
   if (!/^[a-z][a-z-]*(\.[a-z][a-z-]*)+\.v[1-9][0-9]*$/.test(name)) throw new Error(`message name ${name} is not <owner>.<noun>.<verb>.v<N>`);
   if (registry.has(name)) throw new Error(`message ${name} is defined twice`);
   const contract = { kind, name, body, reply };
