@@ -1,5 +1,13 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { ok, run } from "../support/command.ts";
-import { hostsOf, tableOf, type HostPlan, type Layout } from "./layout.ts";
+import { bridgeOf, hostsOf, logOf, ownerOf, tableOf, type HostPlan, type Layout } from "./layout.ts";
+import { ended, launch, signal, type ProcessMark } from "./processes.ts";
+import type { Records } from "./records.ts";
+
+/** A cable's two other ends while something is plugged in between: the one towards the host, and the one in the switch. */
+const inserted = ({ link }: HostPlan) => ({ near: `${link}d`, far: `${link}e` });
+const cables = (host: HostPlan) => `{ "${host.link}", "${inserted(host).far}" }`;
 
 /** A set of cables; what comes or goes on one of these is dropped on the switch, without a word to anyone. */
 export async function makeCutter(layout: Layout): Promise<void> {
@@ -15,22 +23,45 @@ table bridge ${tableOf(layout)} {
 
 /** Takes the host off the network: nothing gets through in either direction, on connections that there are neither. */
 export async function cut(layout: Layout, host: HostPlan): Promise<void> {
-  await ok("nft", ["add", "element", "bridge", tableOf(layout), "cut", `{ "${host.link}" }`]);
+  await ok("nft", ["add", "element", "bridge", tableOf(layout), "cut", cables(host)]);
 }
 
-/** All that the host sends and gets is late by this much, each way. Needs netem in the kernel. */
-export async function delay(host: HostPlan, ms: number, inside: readonly [string, string[]]): Promise<void> {
-  const netem = (device: string) => ["qdisc", "replace", "dev", device, "root", "netem", "delay", `${ms}ms`, "limit", "10000"];
-  await ok("tc", netem(host.link));
-  await ok(inside[0], [...inside[1], ...netem("eth0")]);
+/** All that the host sends and gets is late by this much, each way: a program is put between cable and switch (wire.c). */
+export async function delay(layout: Layout, records: Records, host: HostPlan, ms: number): Promise<void> {
+  await shorten(layout, records, host);
+  const program = join(layout.dir, "wire");
+  if (!existsSync(program)) await ok("gcc", ["-O2", "-o", program, join(import.meta.dirname, "wire.c")]);
+  const { near, far } = inserted(host);
+  await ok("ip", ["link", "add", near, "type", "veth", "peer", "name", far]);
+  // Both are only passed through: the machine itself has nothing to say there.
+  const quiet = [host.link, near].flatMap((device) => [`net.ipv4.conf.${device}.arp_ignore=8`, `net.ipv6.conf.${device}.disable_ipv6=1`]);
+  await run("sysctl", ["-qe", "-w", ...quiet]);
+  await ok("ip", ["-batch", "-"], { input: `link set ${host.link} nomaster\nlink set ${near} up\nlink set ${far} master ${bridgeOf(layout)} up\n` });
+  const owner = ownerOf(layout);
+  records.setWire(host.name, await launch({
+    command: program, args: [host.link, near, String(ms), ...(owner === null ? [] : [owner])], env: {}, log: logOf(layout, `wire-${host.name}`),
+  }));
 }
 
 /** Undoes cut and delay. */
-export async function heal(layout: Layout, host: HostPlan, inside: readonly [string, string[]]): Promise<void> {
-  const { stdout } = await run("nft", ["list", "set", "bridge", tableOf(layout), "cut"]);
-  if (stdout.includes(`"${host.link}"`)) await ok("nft", ["delete", "element", "bridge", tableOf(layout), "cut", `{ "${host.link}" }`]);
-  await run("tc", ["qdisc", "delete", "dev", host.link, "root"]);
-  await run(inside[0], [...inside[1], "tc", "qdisc", "delete", "dev", "eth0", "root"]);
+export async function heal(layout: Layout, records: Records, host: HostPlan): Promise<void> {
+  await shorten(layout, records, host);
+  if ((await cutHosts(layout)).includes(host.name)) await ok("nft", ["delete", "element", "bridge", tableOf(layout), "cut", cables(host)]);
+}
+
+/** Takes out what was put in by `delay`. */
+export async function shorten(layout: Layout, records: Records, host: HostPlan): Promise<void> {
+  const wire = records.wire(host.name);
+  if (wire === null) return;
+  await endWire(wire);
+  await run("ip", ["link", "delete", inserted(host).near]);
+  await run("ip", ["link", "set", host.link, "master", bridgeOf(layout)]);
+  records.setWire(host.name, null);
+}
+
+async function endWire(wire: ProcessMark): Promise<void> {
+  signal(wire, "SIGKILL");
+  await ended(wire);
 }
 
 /** The hosts that are cut off now. */

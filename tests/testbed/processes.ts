@@ -39,6 +39,18 @@ export interface Launch {
   readonly log: string;
 }
 
+/** Starts a program that outlives this process. */
+export async function launch({ command, args, env, log }: Launch): Promise<ProcessMark> {
+  const fd = openSync(log, "a");
+  const child = spawn(command, args, { env: { PATH: process.env["PATH"] ?? "", ...env }, detached: true, stdio: ["ignore", fd, fd] });
+  closeSync(fd);
+  await once(child, "spawn");
+  child.unref();
+  const mark = markOf(child.pid!);
+  if (mark === null) throw new Failed(`${command} ended at once: see ${log}`);
+  return mark;
+}
+
 /**
  * Starts a program by a command that forks it into another PID namespace and waits for it (nsenter, unshare), ends that command and
  * answers the program's mark. It outlives this process.

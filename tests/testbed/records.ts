@@ -16,7 +16,7 @@ export class Records {
   }
 
   create(layout: Layout): void {
-    for (const sub of ["logs", "hosts", "processes", "keepers"]) mkdirSync(join(this.#dir, sub), { recursive: true, mode: 0o755 });
+    for (const sub of ["logs", "hosts", "processes", "keepers", "wires"]) mkdirSync(join(this.#dir, sub), { recursive: true, mode: 0o755 });
     this.#write("layout.json", layout);
   }
 
@@ -40,6 +40,15 @@ export class Records {
 
   setKeeper(host: string, mark: ProcessMark): void {
     this.#write(`keepers/${host}.json`, mark);
+  }
+
+  /** Of the program that delays a host's traffic. */
+  wire(host: string): ProcessMark | null {
+    return this.#read<ProcessMark>(`wires/${host}.json`);
+  }
+
+  setWire(host: string, mark: ProcessMark | null): void {
+    this.#write(`wires/${host}.json`, mark);
   }
 
   remove(): void {

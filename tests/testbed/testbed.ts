@@ -6,7 +6,7 @@ import { serves } from "@gantry/testkit";
 import { eventually, Failed, MAIN, ok, run, type Result, type RunOptions } from "../support/command.ts";
 import { bootHost, endHost, launchOnHost, makeBridge, onHost, plugIn, removeTraces } from "./hosts.ts";
 import { CONTROL, brokersOf, hostsOf, logOf, ownerOf, processesOf, servicesOf, socketOf, type HostPlan, type Layout } from "./layout.ts";
-import { cut, cutHosts, delay, heal, makeCutter } from "./links.ts";
+import { cut, cutHosts, delay, heal, makeCutter, shorten } from "./links.ts";
 import { ended, isAlive, signal, type ProcessMark } from "./processes.ts";
 import { holdLock } from "./owner.ts";
 import { Records } from "./records.ts";
@@ -137,10 +137,10 @@ export class Testbed implements AsyncDisposable {
   async cut(host: string): Promise<void> { await cut(this.layout, this.#host(host)); }
 
   /** Makes all traffic of a host late, each way. */
-  async delay(host: string, ms: number): Promise<void> { await delay(this.#host(host), ms, this.commandOn(host, "tc")); }
+  async delay(host: string, ms: number): Promise<void> { await delay(this.layout, this.#records, this.#host(host), ms); }
 
   /** Undoes cut and delay. */
-  async heal(host: string): Promise<void> { await heal(this.layout, this.#host(host), this.commandOn(host, "env")); }
+  async heal(host: string): Promise<void> { await heal(this.layout, this.#records, this.#host(host)); }
 
   /** Sends a signal to a process, SIGKILL by default, and waits until it has ended if that is what the signal is for. */
   async kill(name: string, by: NodeJS.Signals = "SIGKILL"): Promise<void> {
@@ -213,6 +213,7 @@ export class Testbed implements AsyncDisposable {
       const keeper = this.#records.keeper(name);
       if (keeper !== null) await endHost(keeper);
     }));
+    await all(hosts.map((host) => shorten(this.layout, this.#records, host)));
     await removeTraces(this.layout, hosts);
     await this.#lock?.[Symbol.asyncDispose]();
     this.#records.remove();
