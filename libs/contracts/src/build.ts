@@ -72,6 +72,8 @@ export const buildSubmit = command("build.job.submit.v1", T.Object({ id: Id, spe
  */
 export const buildRetry = command("build.job.retry.v1", T.Object({ id: Id, of: Id, auth: T.Record(T.String(), T.Unknown()) }), T.Object({ id: Id, logs: Logs }));
 export const buildGet = query("build.job.get.v1", T.Object({ id: Id }), BuildJob);
+/** The ID of the one job whose ID begins so. */
+export const buildResolve = query("build.job.resolve.v1", T.Object({ prefix: T.String({ pattern: "^[0-9a-f]{4,64}$" }) }), T.Object({ id: Id }));
 /** The steps of a job, as far as its Dockerfile has been read. */
 export const buildSteps = query("build.job.steps.v1", T.Object({ id: Id }), T.Object({ steps: T.Array(BuildStep) }));
 /** Newest first. `cursor`: the `next` of the page before; null: there is no more. `label`: of the image, `key` or `key=value`. */

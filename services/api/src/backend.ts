@@ -17,6 +17,8 @@ export interface Backend {
   readonly content: ContentStore;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Of a build context, or of a blob that is to be one. */
+  readonly maxContextBytes: number;
   /** Where the image store's HTTP routes are, and what goes with each request. */
   readonly imageStore: { readonly address: string; readonly headers: Readonly<Record<string, string>> };
 }

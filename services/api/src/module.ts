@@ -31,6 +31,7 @@ export const Config = T.Object({
   rootDir: T.String({ default: "/var/lib/gantry", description: "state directory, as docker info shows it" }),
   instance: T.String({ default: "", description: "instance ID, as docker info shows it" }),
   hostname: T.Optional(T.String({ description: "name of this machine; default: its hostname" })),
+  maxContextBytes: T.Integer({ default: 8 * 1024 * 1024 * 1024, minimum: 1024, description: "largest build context that is taken" }),
   dashboardDir: T.Optional(T.String({ description: "directory of the built dashboard (services/dashboard/dist)" })),
   version: T.Optional(T.String()),
   gitCommit: T.Optional(T.String()),
@@ -61,7 +62,7 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   const upstreams = scope.use(new Upstreams());
   const live = scope.use(new LiveHub({ source: busSource(ports.bus), bus: ports.bus, events, clock: ports.clock, logger }));
   const guard = scope.use(await Guard.open({ ...ports, logger }));
-  const backend: Backend = { ...ports, logger, events, live, upstreams, guard, imageStore: { address: config.imageStore, headers: bearer(config.imageStoreToken) } };
+  const backend: Backend = { ...ports, logger, events, live, upstreams, guard, maxContextBytes: config.maxContextBytes, imageStore: { address: config.imageStore, headers: bearer(config.imageStoreToken) } };
   const version = config.version ?? VERSION;
   const self = describeSelf({
     version, instance: config.instance, rootDir: config.rootDir, gitCommit: config.gitCommit ?? "", hostname: config.hostname ?? os.hostname(),

@@ -47,7 +47,7 @@ export async function openRig(inner: http.RequestListener = (_q, r) => r.writeHe
     const content = await DiskContentStore.open({ dir: join(dir, "blobs") });
     const socket = join(dir, "docker.sock");
     const services = `unix:${servicesPath}`;
-    const api = await start({ listen: [`unix:${socket}`, "127.0.0.1:0"], imageStore: services, rootDir: dir, instance: "0badcafe", hostname: "testhost" },
+    const api = await start({ listen: [`unix:${socket}`, "127.0.0.1:0"], imageStore: services, maxContextBytes: 64 * 1024 * 1024, rootDir: dir, instance: "0badcafe", hostname: "testhost" },
       { bus, clock: systemClock, logger: silentLogger, content }, scope);
     const tcp = api.addresses[1]!.replace("http://", "");
     return {

@@ -150,7 +150,7 @@ test("the build query becomes a spec", () => {
 });
 
 test("build log lines", () => {
-  assert.deepEqual(parseBuildLogLine('{"seq":0,"message":{"stream":"x"}}'), { kind: "message", seq: 0, message: { stream: "x" } });
+  assert.deepEqual(parseBuildLogLine('{"seq":0,"message":{"stream":"x"}}'), { kind: "message", seq: 0, step: 0, message: { stream: "x" } });
   assert.deepEqual(parseBuildLogLine('{"seq":4,"end":{"state":"failed","imageId":null,"error":"no"}}'), { kind: "end", seq: 4, state: "failed", imageId: null, error: "no" });
   assert.equal(parseBuildLogLine("{"), null);
   assert.equal(parseBuildLogLine("{}"), null);

@@ -13,7 +13,7 @@ import { followBuild } from "../streams/follow-build.ts";
 import { storeContext } from "../streams/store-context.ts";
 import type { Exchange, Route } from "./exchange.ts";
 
-type BuildBackend = Pick<Backend, "bus" | "upstreams" | "content" | "clock" | "logger">;
+type BuildBackend = Pick<Backend, "bus" | "upstreams" | "content" | "clock" | "logger" | "maxContextBytes">;
 
 export function buildRoutes(backend: BuildBackend): Route[] {
   return [
@@ -36,7 +36,7 @@ async function build(backend: BuildBackend, x: Exchange): Promise<void> {
   const { spec, remote } = parseBuildRequest(x.query, parseRegistryConfig(x.header("x-registry-config")));
   requireBuildNetwork(x.identity, spec.networkMode);
   const { gone } = x;
-  const { digest, size } = await storeContext(backend.content, x.request.raw, remote, gone);
+  const { digest, size } = await storeContext(backend.content, x.request.raw, { remote, maxBytes: backend.maxContextBytes, signal: gone });
   const id = newId();
   logger.debug({ build: id, context: digest, bytes: size }, "build context stored");
   const cancel = (): void => {
@@ -57,7 +57,8 @@ async function relay(backend: BuildBackend, x: Exchange, address: string, id: st
   let output: Writable | null = null;
   let told = false;
   try {
-    for await (const rows of followBuild(backend.upstreams, backend.clock, address, id, x.gone)) {
+    for await (const rows of followBuild(backend, { id, from: 0, address, follow: true }, x.gone)) {
+      if (rows.length === 0) continue;
       const end = rows.find((row) => row.kind === "end");
       const lines = messages(rows);
       told ||= lines.some((line) => "error" in line);

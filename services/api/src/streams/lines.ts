@@ -1,6 +1,6 @@
 const MAX_LINE = 4 * 1024 * 1024;
 
-/** The complete lines of each chunk, together: as many as came at once. Throws where a line is longer than 4 MiB. */
+/** The complete lines of each chunk, together: as many as came at once, none where a chunk has only empty ones. Throws where a line is longer than 4 MiB. */
 export async function* lineBatches(body: AsyncIterable<Buffer>): AsyncGenerator<string[]> {
   let rest = Buffer.alloc(0);
   for await (const chunk of body) {

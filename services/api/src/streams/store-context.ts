@@ -9,16 +9,17 @@ const MAX_DOCKERFILE = 4 * 1024 * 1024;
 
 /**
  * Stores a build's context as a blob: the request's body, or what `remote` names, where a lone Dockerfile becomes a tar of
- * it. Volatile: a context that is lost with the machine's power is sent again.
+ * it. TOO_LARGE past `maxBytes`. Volatile: a context that is lost with the machine's power is sent again.
  */
-export async function storeContext(content: ContentStore, body: Readable, remote: string | null, signal: AbortSignal): Promise<BlobInfo> {
-  if (remote === null) return await content.ingest(body, { volatile: true });
+export async function storeContext(content: ContentStore, body: Readable, options: { remote: string | null; maxBytes: number; signal: AbortSignal }): Promise<BlobInfo> {
+  const { remote, maxBytes, signal } = options;
+  if (remote === null) return await content.ingest(body, { volatile: true, maxBytes });
   const source = (await download(checkRemote(remote), signal))[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
   const chunks: Buffer[] = [];
   let size = 0;
   let done = false;
   while (!done && size < SNIFF_BYTES) done = await take();
-  if (sniffContext(Buffer.concat(chunks)) === "archive") return await content.ingest(rest(chunks, source), { volatile: true });
+  if (sniffContext(Buffer.concat(chunks)) === "archive") return await content.ingest(rest(chunks, source), { volatile: true, maxBytes });
   while (!done && size <= MAX_DOCKERFILE) done = await take();
   if (size > MAX_DOCKERFILE) throw fail("TOO_LARGE", `the Dockerfile at ${remote} is larger than ${MAX_DOCKERFILE} bytes`);
   const archive = pack();

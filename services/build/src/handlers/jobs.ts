@@ -1,5 +1,5 @@
 import { type Bus, on, type Route } from "@gantry/bus";
-import { blobStat, buildCachePrune, buildCancel, buildGet, buildList, buildLogs, buildProgress, buildRetry, buildSteps, buildSubmit, type BuildSpec, fail, imagePrune } from "@gantry/contracts";
+import { blobStat, buildCachePrune, buildCancel, buildGet, buildList, buildLogs, buildProgress, buildResolve, buildRetry, buildSteps, buildSubmit, type BuildSpec, fail, imagePrune } from "@gantry/contracts";
 import { parseReference } from "@gantry/oci";
 import type { StepCache } from "../build/step-cache.ts";
 import { shownJob } from "../domain/job.ts";
@@ -37,6 +37,7 @@ export function jobRoutes({ bus, store, reader, cache, signals, logsAddress }: J
       return await submit(id, { ...spec, auth }, of);
     }),
     on(buildGet, async ({ id }) => shownJob(await reader.get(id))),
+    on(buildResolve, async ({ prefix }) => ({ id: await reader.resolve(prefix) })),
     on(buildSteps, async ({ id }) => {
       await reader.get(id);
       return { steps: await store.steps(id) };

@@ -27,6 +27,14 @@ export class JobReader {
     return toJob(await jobRow(this.#db.query, id));
   }
 
+  /** The ID that begins so. NO_SUCH_BUILD; CONFLICT where several do. */
+  async resolve(prefix: string): Promise<string> {
+    const rows = await this.#db.query.selectFrom("build_job").select("id").where("id", ">=", prefix).where("id", "<=", prefix.padEnd(64, "f")).limit(2).execute();
+    if (rows.length > 1) throw fail("CONFLICT", `several builds have an ID that begins with ${prefix}`);
+    if (rows[0] === undefined) throw fail("NO_SUCH_BUILD", `No such build: ${prefix}`);
+    return rows[0].id;
+  }
+
   /** Newest first. `next` null: that was all. */
   async list({ limit, cursor, states = [], tag, label }: ListQuery): Promise<{ jobs: BuildJob[]; next: string | null }> {
     let query = this.#db.query.selectFrom("build_job").selectAll();

@@ -7,6 +7,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, 
 import type { TSchema } from "typebox";
 import { Convert, Default } from "typebox/value";
 import type { Backend } from "../../backend.ts";
+import { Build, BuildDetail } from "../../domain/build-view.ts";
 import { problem, PROBLEM_TYPE, problemOf, Problem } from "./problem.ts";
 import { requiredRole } from "../roles.ts";
 import { recordRoutes } from "../route-keys.ts";
@@ -41,9 +42,12 @@ export async function createV1(backend: Backend, version: string): Promise<Fasti
     const route = request.routeOptions.url;
     if (route !== undefined) nameRoute(request.raw, route);
   });
-  app.addSchema(Problem);
+  for (const schema of [Problem, Build, BuildDetail]) app.addSchema(schema);
   await documented(app, version);
-  await app.register(async (scope) => { for (const family of v1Families) family(scope.withTypeProvider() as V1App, backend); });
+  await app.register(async (scope) => { 
+    // Each in a scope of its own: what a family takes as bodies is its own affair.
+    for (const family of v1Families) await scope.register(async (own) => family(own.withTypeProvider() as V1App, backend));
+  });
   await app.ready();
   return app;
 }
@@ -85,6 +89,7 @@ function answerError(error: unknown, request: FastifyRequest, reply: FastifyRepl
 }
 
 function sendProblem(reply: FastifyReply, document: Problem): FastifyReply {
+  if (document.code === "QUEUE_FULL") reply.header("retry-after", "5");
   return reply.code(document.status).header("content-type", PROBLEM_TYPE).serializer((value: unknown) => JSON.stringify(value)).send(document);
 }
 
