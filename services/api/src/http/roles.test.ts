@@ -26,7 +26,7 @@ async function allRoutes(): Promise<string[]> {
   const live = scope.use(new LiveHub({ source: busSource(bus), bus, events, ...shared }));
   const backend: Backend = {
     bus, guard, ...shared, events, live, upstreams: scope.use(new Upstreams()),
-    content: {} as Backend["content"], imageStore: { address: "unix:/none", headers: {} },
+    content: {} as Backend["content"], maxContextBytes: 1024, imageStore: { address: "unix:/none", headers: {} },
   };
   const self = describeSelf({ version: "", instance: "", rootDir: "", gitCommit: "", hostname: "" });
   const app = await createApp(dockerRoutes({ ...backend, self, execNodes: new ExecNodes(bus) }), { serverHeader: "", logger: silentLogger, guard });

@@ -44,7 +44,7 @@ export async function createV1(backend: Backend, version: string): Promise<Fasti
   });
   for (const schema of [Problem, Build, BuildDetail]) app.addSchema(schema);
   await documented(app, version);
-  await app.register(async (scope) => { 
+  await app.register(async (scope) => {
     // Each in a scope of its own: what a family takes as bodies is its own affair.
     for (const family of v1Families) await scope.register(async (own) => family(own.withTypeProvider() as V1App, backend));
   });
@@ -76,7 +76,7 @@ const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart })
     const value = Default(schema, httpPart === "body" ? given : Convert(schema, given));
     if (validator.Check(value)) return { value };
     const [first] = validator.Errors(value);
-    return { error: fail("INVALID", `${httpPart ?? "request"}${first?.instancePath ?? ""} ${first?.message ?? "does not fit its schema"}`) };
+    return { error: fail("INVALID", `${httpPart ?? "request"}${first?.instancePath ?? ""} ${first?.keyword === "boolean" ? "is not known" : first?.message ?? "does not fit its schema"}`) };
   };
 };
 

@@ -3,7 +3,9 @@ import { blobStat, buildCancel, buildGet, buildList, buildResolve, buildRetry, B
 import { newId } from "@gantry/kernel";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { Type as T } from "typebox";
+import { identityOf } from "../../auth/identity.ts";
 import type { Backend } from "../../backend.ts";
+import { requireBuildNetwork } from "../../domain/access.ts";
 import { BuildBody, bodyOfQuery, BuildQuery, specOf } from "../../domain/build-request.ts";
 import { Build, BuildDetail, detailOf, viewOf } from "../../domain/build-view.ts";
 import { parseRegistryConfig } from "../../domain/credentials.ts";
@@ -42,6 +44,7 @@ export function buildRoutes(app: V1App, backend: Backend): void {
     },
   }, async (request, reply) => {
     const { spec, context } = await read(backend, request);
+    requireBuildNetwork(identityOf(request.raw), spec.networkMode);
     const id = idOf(request);
     await bus.call(buildSubmit, { id, spec: { ...spec, context } });
     return await accepted(reply, id);
@@ -78,6 +81,7 @@ export function buildRoutes(app: V1App, backend: Backend): void {
     },
   }, async (request, reply) => {
     const of = await fullId(backend, request.params.id);
+    requireBuildNetwork(identityOf(request.raw), (await bus.call(buildGet, { id: of })).spec.networkMode);
     const id = idOf(request);
     await bus.call(buildRetry, { id, of, auth: parseRegistryConfig(request.headers["x-registry-config"]) });
     return await accepted(reply, id);
@@ -109,11 +113,11 @@ async function read({ bus, content, maxContextBytes }: Backend, request: Fastify
   return { spec: { ...spec, auth }, context: digest };
 }
 
-/** An idempotency key is an ID: who sends it again gets the same build. */
+/** An idempotency key is an ID: who sends it again gets the same build. Others' keys are others. */
 function idOf(request: FastifyRequest): string {
   const key = request.headers["idempotency-key"];
   if (typeof key !== "string") return newId();
-  return createHash("sha256").update(`${request.method} ${request.url.split("?")[0]}\n${key}`).digest("hex");
+  return createHash("sha256").update(JSON.stringify([identityOf(request.raw).id, request.url.split("?")[0], key])).digest("hex");
 }
 
 export async function fullId({ bus }: Pick<Backend, "bus">, id: string): Promise<string> {
