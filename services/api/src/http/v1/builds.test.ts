@@ -33,7 +33,7 @@ async function serve(rig: Rig): Promise<Seen> {
       return { id, logs: rig.services };
     }),
     on(buildGet, async ({ id }) => ({ ...JOB, id, spec: seen.submitted.find((one) => one.id === id)?.spec ?? SPEC })),
-    on(buildSteps, async () => ({ steps: [{ number: 1, instruction: "FROM x", state: "cached", imageId: IMAGE, worker: "w1", attempt: 1, startedAt: "2026-01-01T00:00:01Z", finishedAt: "2026-01-01T00:00:01.25Z", error: null }] })),
+    on(buildSteps, async () => ({ steps: [{ number: 1, instruction: "FROM x", state: "cached" as const, imageId: IMAGE, worker: "w1", attempt: 1, startedAt: "2026-01-01T00:00:01Z", finishedAt: "2026-01-01T00:00:01.25Z", error: null }] })),
     on(buildList, async (query) => { seen.lists.push(query); return { jobs: [JOB], next: "1-x" }; }),
     on(buildResolve, async ({ prefix }) => { if (!ID.startsWith(prefix)) throw fail("NO_SUCH_BUILD", `No such build: ${prefix}`); return { id: ID }; }),
     on(buildLogs, async () => ({ logs: rig.services })),
