@@ -2,6 +2,7 @@ import { join, resolve } from "node:path";
 import { Command, Option } from "commander";
 import { describeError, isGantryError } from "@gantry/kernel";
 import { base } from "./commands/base.ts";
+import { buildsCommand } from "./commands/builds.ts";
 import { containerCommands } from "./commands/containers.ts";
 import { down } from "./commands/down.ts";
 import { imageCommands } from "./commands/images.ts";
@@ -22,7 +23,7 @@ const defaultHost = () => `unix://${join(stateDirOf(undefined, root), "run", "do
 
 for (const command of [
   up(root), down(root), base(root, defaultHost),
-  ...serviceCommands(), ...containerCommands(defaultHost), ...imageCommands(defaultHost), ...objectCommands(defaultHost),
+  ...serviceCommands(), ...containerCommands(defaultHost), ...imageCommands(defaultHost), ...objectCommands(defaultHost), buildsCommand(defaultHost),
 ]) program.addCommand(command);
 
 try {

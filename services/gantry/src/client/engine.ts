@@ -108,7 +108,8 @@ async function checked(response: IncomingMessage): Promise<IncomingMessage> {
   const text = await readText(response);
   let message = text.trim();
   try {
-    message = (JSON.parse(text) as { message: string }).message;
+    const body = JSON.parse(text) as { message?: string; detail?: string };
+    message = body.message ?? body.detail ?? message;
   } catch {
     // a body that is not the API's JSON is shown as it is
   }
