@@ -30,6 +30,8 @@ export async function openPostgres<S>(url: string, options: OpenOptions): Promis
   });
   const pool = new pg.Pool(config);
   pool.on("error", (error) => logger.warn({ err: error }, `a database connection was lost: ${error.message}`));
+  // A connection in use that breaks fails its statement, which tells of it; without a listener its event would end the process.
+  pool.on("connect", (client) => client.on("error", () => {}));
   const query = new Kysely<S>({ dialect: new PostgresDialect({ pool }) });
   const current = new AsyncLocalStorage<{ open: boolean }>();
   const relayLock = lockNumber(`${schema}/outbox`);
