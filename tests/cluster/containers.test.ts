@@ -30,7 +30,10 @@ async function spread(containers: readonly string[]): Promise<Record<string, num
 test("12 containers over three hosts: each is reached by every docker command", async (t) => {
   const all = names("c", 12);
   t.after(() => bed.docker(["rm", "-f", ...all]));
-  for (const name of all) await bed.ok(["run", "-di", "--name", name, "busybox", "sh", "-c", `echo ${name} > /name; echo out of ${name}; cat; echo end of ${name}`]);
+  for (const name of all) {
+    await bed.ok(["create", "-i", "--name", name, "busybox", "sh", "-c", `echo ${name} > /name; echo out of ${name}; cat; echo end of ${name}`]);
+    await bed.ok(["start", name]);
+  }
   assert.deepEqual(await spread(all), { "agent-1": 4, "agent-2": 4, "agent-3": 4 });
 
   const shown = await bed.ok(["ps", "--filter", "name=^c[0-9]+$", "--format", "{{.Names}} {{.State}}"]);
