@@ -2,6 +2,7 @@ import { Readable } from "node:stream";
 import { buildLogs } from "@gantry/contracts";
 import { describeError } from "@gantry/kernel";
 import { type Static, Type as T } from "typebox";
+import { ask } from "../../ask.ts";
 import type { Backend } from "../../backend.ts";
 import type { BuildLogLine } from "../../domain/build-log.ts";
 import { followBuild } from "../../streams/follow-build.ts";
@@ -33,7 +34,7 @@ export function buildLogRoutes(app: V1App, backend: Backend): void {
     const { from, follow } = request.query;
     const seen = request.headers["last-event-id"];
     const id = await fullId(backend, request.params.id);
-    const { logs } = await backend.bus.call(buildLogs, { id });
+    const { logs } = await ask(backend, buildLogs, { id });
     const gone = new AbortController();
     request.raw.socket.once("close", () => gone.abort());
     reply.raw.once("close", () => gone.abort());

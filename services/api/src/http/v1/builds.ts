@@ -3,6 +3,7 @@ import { blobStat, buildCancel, buildGet, buildList, buildResolve, buildRetry, B
 import { newId } from "@gantry/kernel";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { Type as T } from "typebox";
+import { ask } from "../../ask.ts";
 import { identityOf } from "../../auth/identity.ts";
 import type { Backend } from "../../backend.ts";
 import { requireBuildNetwork } from "../../domain/access.ts";
@@ -52,13 +53,13 @@ export function buildRoutes(app: V1App, backend: Backend): void {
 
   app.get("/v1/builds", { schema: { tags, summary: "List builds, newest first", querystring: List, response: { 200: Page, default: Problem } } }, async (request) => {
     const { state, ...query } = request.query;
-    const { jobs, next } = await bus.call(buildList, { ...query, ...(state === undefined ? {} : { states: state }) });
+    const { jobs, next } = await ask(backend, buildList, { ...query, ...(state === undefined ? {} : { states: state }) });
     return { builds: jobs.map((job) => viewOf(job, clock.now())), next };
   });
 
   app.get("/v1/builds/:id", { schema: { tags, summary: "A build with its steps", params: BuildParams, response: { 200: BuildDetail, default: Problem } } }, async (request) => {
     const id = await fullId(backend, request.params.id);
-    const [job, { steps }] = await Promise.all([bus.call(buildGet, { id }), bus.call(buildSteps, { id })]);
+    const [job, { steps }] = await Promise.all([ask(backend, buildGet, { id }), ask(backend, buildSteps, { id })]);
     return detailOf(job, steps, clock.now());
   });
 
@@ -81,14 +82,14 @@ export function buildRoutes(app: V1App, backend: Backend): void {
     },
   }, async (request, reply) => {
     const of = await fullId(backend, request.params.id);
-    requireBuildNetwork(identityOf(request.raw), (await bus.call(buildGet, { id: of })).spec.networkMode);
+    requireBuildNetwork(identityOf(request.raw), (await ask(backend, buildGet, { id: of })).spec.networkMode);
     const id = idOf(request);
     await bus.call(buildRetry, { id, of, auth: parseRegistryConfig(request.headers["x-registry-config"]) });
     return await accepted(reply, id);
   });
 
   async function accepted(reply: FastifyReply, id: string): Promise<FastifyReply> {
-    const job = await bus.call(buildGet, { id });
+    const job = await ask(backend, buildGet, { id });
     return reply.code(202).header("location", `/v1/builds/${id}`).send(viewOf(job, clock.now()));
   }
 }
@@ -120,6 +121,6 @@ function idOf(request: FastifyRequest): string {
   return createHash("sha256").update(JSON.stringify([identityOf(request.raw).id, request.url.split("?")[0], key])).digest("hex");
 }
 
-export async function fullId({ bus }: Pick<Backend, "bus">, id: string): Promise<string> {
-  return id.length === MAX_FULL_ID ? id : (await bus.call(buildResolve, { prefix: id })).id;
+export async function fullId(backend: Pick<Backend, "bus" | "clock">, id: string): Promise<string> {
+  return id.length === MAX_FULL_ID ? id : (await ask(backend, buildResolve, { prefix: id })).id;
 }
