@@ -59,7 +59,9 @@ export function buildRoutes(app: V1App, backend: Backend): void {
 
   app.get("/v1/builds/:id", { schema: { tags, summary: "A build with its steps", params: BuildParams, response: { 200: BuildDetail, default: Problem } } }, async (request) => {
     const id = await fullId(backend, request.params.id);
-    const [job, { steps }] = await Promise.all([ask(backend, buildGet, { id }), ask(backend, buildSteps, { id })]);
+    // The job first: of one that is over all steps are known.
+    const job = await ask(backend, buildGet, { id });
+    const { steps } = await ask(backend, buildSteps, { id });
     return detailOf(job, steps, clock.now());
   });
 
