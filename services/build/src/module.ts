@@ -18,6 +18,7 @@ import { JobSignals } from "./jobs/signals.ts";
 import { JobStore } from "./jobs/store.ts";
 import { Upkeep } from "./jobs/upkeep.ts";
 import { progressRoute, Worker } from "./jobs/worker.ts";
+import { observeJobs } from "./metrics.ts";
 import type { Ports } from "./ports.ts";
 import { makeMountPoints } from "./steps/run.ts";
 
@@ -96,6 +97,7 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   const worker = scope.use(new Worker({
     bus, clock, logger, store, signals, builder, name: config.worker, slots: config.builds, renewMs, maxLogBytes: config.maxBuildLogBytes, maxStalled: config.maxAttempts,
   }));
+  observeJobs(database, () => worker.running, scope);
   scope.use(await bus.subscribe([progressRoute(worker, signals)]));
   scope.use(await bus.serve("build", jobRoutes({ bus, store, reader, cache: steps, signals, logsAddress: config.advertise || address })));
   await upkeep.takeBack(config.worker);

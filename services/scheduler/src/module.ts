@@ -17,6 +17,7 @@ import { tokenRoutes } from "./handlers/tokens.ts";
 import { volumeRoutes } from "./handlers/volumes.ts";
 import { ImageNames } from "./image-names.ts";
 import { Leadership } from "./leadership.ts";
+import { observeScheduler } from "./metrics.ts";
 import { NodeLiveness } from "./node-liveness.ts";
 import { recordNodeStates, watchLeases } from "./node-watch.ts";
 import { resyncSoon } from "./resync.ts";
@@ -70,6 +71,7 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   const reports = handedOver(leadership, reportRoutes(context));
 
   watchLeases(context, scope);
+  observeScheduler(context, scope);
   scope.use(await bus.subscribe([heartbeatRoute(context), context.images.route()]));
   scope.use(await bus.serve("scheduler", queries, { only: "queries", concurrency: config.concurrency }));
   const lease = database.kind === "sqlite" ? null : LEASE;

@@ -58,7 +58,7 @@ export const metric = {
   rejections: counter("gantry.scheduler.rejections", "{node}", "Nodes that a filter ruled out for a container", { filter: "the filter's name" }),
   schedulerLeader: gauge("gantry.scheduler.leader", "", "1 where this scheduler is the active one", {}),
   schedulerEpoch: gauge("gantry.scheduler.epoch", "{epoch}", "The epoch this scheduler last had", {}),
-  nodes: gauge("gantry.scheduler.nodes", "{node}", "Nodes, as the active scheduler sees them", { state: "the node's state" }),
+  nodes: gauge("gantry.scheduler.nodes", "{node}", "Nodes, as the active scheduler sees them", { state: ["ready", "unreachable"] }),
 
   containers: gauge("gantry.containers", "{container}", "Containers on this node", { state: CONTAINER_STATES }),
   containerStarts: seconds("gantry.container.start.duration", "Starts of containers on this node, until the program executes", QUICK, { outcome: OK_OR_FAILED }),

@@ -2,7 +2,8 @@ import { fail, type LayerInfo } from "@gantry/contracts";
 import { expandInstruction, parseTrigger, type Base, type Instruction, type InstructionOf, type PlannedStage, baseOf } from "@gantry/dockerfile";
 import { GantryError, newId, rfc3339Nano } from "@gantry/kernel";
 import { hostPlatform, parsePlatform } from "@gantry/oci";
-import { trace } from "@opentelemetry/api";
+import type { LabelValues, metric } from "@gantry/telemetry/metrics";
+import { traced } from "@gantry/telemetry/trace";
 import { applyInstruction, nopCreatedBy } from "../domain/apply.ts";
 import { StageArgs } from "../domain/build-args.ts";
 import { planDirectory } from "../domain/copy-plan.ts";
@@ -11,17 +12,18 @@ import {
 } from "../domain/messages.ts";
 import { runCommand } from "../domain/run-command.ts";
 import { beginStage, nextImage, scratchImage, storedImage, type StageImage, type Step } from "../domain/stage-image.ts";
+import { stepDurations, steps } from "../metrics.ts";
 import { addLayer, fetchLayers } from "../steps/layers.ts";
 import { runStep } from "../steps/run.ts";
 import { copyFromContext, copyFromImage } from "./copy.ts";
 import type { BuildJobParts } from "./job.ts";
 
-const tracer = trace.getTracer("gantry.build");
-
 /** Builds one stage and answers its image. Its lines go to the job, its images to the image store. */
 export async function buildStage(job: BuildJobParts, planned: PlannedStage): Promise<StageImage> {
   return await new StageBuild(job, planned).run();
 }
+
+type Outcome = LabelValues<typeof metric.buildSteps.labels>["outcome"];
 
 export interface StepWork {
   readonly step: Step;
@@ -80,20 +82,35 @@ export class StageBuild {
     const { stage, firstStep } = this.planned;
     const { job } = this;
     this.#number = firstStep - 1;
-    this.#begin(stage.from.original);
-    const { image, triggers } = await this.#base();
-    this.#image = image;
-    if (triggers.length > 0) this.tell(triggersLine(triggers.length));
-    this.#inTriggers = true;
-    for (const trigger of triggers) await this.#execute(parseTrigger(trigger));
-    this.#inTriggers = false;
-    this.#end();
+    await this.#step("FROM", stage.from.original, async () => {
+      const { image, triggers } = await this.#base();
+      this.#image = image;
+      if (triggers.length > 0) this.tell(triggersLine(triggers.length));
+      this.#inTriggers = true;
+      for (const trigger of triggers) await this.#execute(parseTrigger(trigger));
+      this.#inTriggers = false;
+    });
     const labels = stage.index === job.plan.target ? job.labels : [];
-    for (const instruction of [...stage.instructions, ...labels]) {
-      this.#begin(instruction.original);
-      await this.#execute(instruction);
-      this.#end();
+    for (const instruction of [...stage.instructions, ...labels]) await this.#step(instruction.name, instruction.original, () => this.#execute(instruction));
+  }
+
+  /** A step from its first line to its last, with a span and a measurement. */
+  async #step(instruction: string, original: string, work: () => Promise<void>): Promise<void> {
+    this.#begin(original);
+    const began = performance.now();
+    const attributes = { "gantry.build.step.number": this.#number, "gantry.build.step.instruction": original.slice(0, 200) };
+    let outcome: Outcome = "failed" as Outcome;
+    try {
+      await traced("@gantry/build", `build step ${instruction}`, attributes, async (span) => {
+        await work();
+        outcome = this.#made.length === 0 && this.#cached ? "cached" : "run";
+        span.setAttribute("gantry.build.step.cached", outcome === "cached");
+      });
+    } finally {
+      steps.add(1, { instruction, outcome });
+      if (outcome !== "cached") stepDurations.record((performance.now() - began) / 1000, { instruction });
     }
+    this.#end();
   }
 
   #begin(original: string): void {
@@ -242,13 +259,7 @@ export class StageBuild {
     if (container) this.tell(runningLine(containerId));
     let layer: LayerInfo | null;
     try {
-      layer = await job.slots.run(() => tracer.startActiveSpan("build step", { attributes: { "gantry.build.step": step.createdBy.slice(0, 200) } }, async (span) => {
-        try {
-          return await work(containerId);
-        } finally {
-          span.end();
-        }
-      }));
+      layer = await job.slots.run(() => work(containerId));
     } catch (e) {
       if (container && job.spec.forceRm) this.tell(removingLine(containerId));
       throw e;

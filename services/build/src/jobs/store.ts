@@ -19,6 +19,8 @@ export interface Claim {
   readonly attempt: number;
   /** Beginnings since a step was finished last, this one included. */
   readonly stalled: number;
+  /** Between submission and first claim; null after that. */
+  readonly waitedMs: number | null;
   /** Trace context of who submitted the job. */
   readonly trace: Record<string, string> | null;
   readonly spec: BuildSpec;
@@ -117,7 +119,7 @@ export class JobStore {
     }).returningAll().executeTakeFirst();
     if (row === undefined) return null;
     return {
-      id: row.id, worker, epoch: row.epoch, attempt: row.attempts, stalled: row.stalled,
+      id: row.id, worker, epoch: row.epoch, attempt: row.attempts, stalled: row.stalled, waitedMs: row.epoch === 1 ? Math.max(0, now - Number(row.submitted_at)) : null,
       trace: row.trace === null ? null : fromJson<Record<string, string>>(row.trace), spec: fromJson<BuildSpec>(row.spec), nextSeq: row.next_seq, logBytes: Number(row.log_bytes),
       resumed: row.epoch === 1 ? null : { told: await this.#told(row.id), steps: await this.steps(row.id) },
     };

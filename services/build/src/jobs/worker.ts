@@ -49,6 +49,11 @@ export class Worker implements AsyncDisposable {
     for (const { claim, stop } of this.#running) if (claim.id === id) void this.#renew(claim, stop);
   }
 
+  /** Builds it is at. */
+  get running(): number {
+    return this.#running.size;
+  }
+
   get #full(): boolean {
     return this.#running.size >= this.#options.slots;
   }

@@ -22,6 +22,7 @@ import type { ContainerRecord, ContainerSpec } from "../domain/record.ts";
 import { newState } from "../domain/state.ts";
 import { candidates } from "../candidates.ts";
 import { Superseded } from "../leadership.ts";
+import { countNoNode, countPlacement } from "../metrics.ts";
 import { settleRemovals } from "../resync.ts";
 import { deleteContainer, getContainer, insertContainer, listContainers, nameOwner, resolveContainer, saveState } from "../store/containers.ts";
 import { addRemoval } from "../store/removals.ts";
@@ -53,7 +54,11 @@ export function createRoutes(context: Context): Route[] {
     const { constraints, env } = readConstraints(user.Env, user.Labels);
     const config = mergeConfig({ ...user, Env: env }, imageConfigOf(image.config));
     checkConfig(config);
-    const prepared = await context.leader.transaction((tx) => prepare(context, tx, { id, name, config, host, wanted, image, constraints }));
+    const prepared = await context.leader.transaction((tx) => prepare(context, tx, { id, name, config, host, wanted, image, constraints })).catch((error: unknown) => {
+      countNoNode(error);
+      throw error;
+    });
+    countPlacement(prepared.record.spec.placement?.rejected ?? []);
     const warnings = await createOnNode(context, prepared, image);
     return { id, warnings: [...hostWarnings(host), ...warnings] };
   })];
