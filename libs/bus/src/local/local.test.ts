@@ -31,21 +31,6 @@ test("local: gives a broker of its own, local:name a shared one", async () => {
   await assert.rejects(openBus("http://x", options), /local: nor amqp/);
 });
 
-test("a hop costs tens of microseconds", async () => {
-  const ping = query("localtest.hop.ping.v1", T.Object({ id: T.String() }), T.Object({ id: T.String() }));
-  await using bus = await openBus("local:", options);
-  await using _server = await bus.serve("localtest", [on(ping, async ({ id }) => ({ id }))]);
-  const round = async () => {
-    // Processor time: the machine may be busy with other things.
-    const started = process.cpuUsage();
-    for (let n = 0; n < 2_000; n++) await bus.call(ping, { id: "x" });
-    const { user, system } = process.cpuUsage(started);
-    return (user + system) / 2_000;
-  };
-  const rounds = [await round(), await round(), await round(), await round(), await round()];
-  assert.ok(Math.min(...rounds) < 150, `${rounds.map((us) => us.toFixed(0)).join(", ")} µs`);
-});
-
 test("a full queue refuses, a slow subscriber loses the newest", { timeout: 60_000 }, async () => {
   const flood = event("localtest.flood.happened.v1", T.Object({}));
   await using bus = await openBus("local:", options);
