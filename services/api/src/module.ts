@@ -19,13 +19,18 @@ import { listen } from "./server/listen.ts";
 import type { ServerTls } from "./server/tls.ts";
 import { Upstreams } from "./streams/upstreams.ts";
 
-export const Config = T.Object({
-  listen: T.Array(T.String(), { minItems: 1, description: "unix:/path (mode 0660, group docker), host:port, http://host:port or https://host:port; without TLS on loopback only" }),
+/** Of TCP addresses. */
+export const TcpConfig = T.Object({
   apiTlsCert: T.Optional(T.String({ description: "PEM file with the server certificate of TCP addresses, and those between it and its CA" })),
   apiTlsKey: T.Optional(T.String({ description: "PEM file with its key" })),
   apiTlsClientCa: T.Optional(T.String({ description: "PEM file with CAs whose client certificates are logins; their role is the organizational unit, if it is viewer, builder or admin" })),
   apiTlsClientRole: T.Optional(T.Union([T.Literal("viewer"), T.Literal("builder"), T.Literal("admin")], { description: "role of other client certificates; default: admin" })),
   apiNames: T.Optional(T.Array(T.String(), { description: "names that the Host header may have, beside those of the certificate: of a proxy before the API" })),
+});
+
+export const Config = T.Object({
+  listen: T.Array(T.String(), { minItems: 1, description: "unix:/path (mode 0660, group docker), host:port, http://host:port or https://host:port; without TLS on loopback only" }),
+  ...TcpConfig.properties,
   imageStore: T.String({ description: "address of the image store's HTTP routes: unix:/path or http(s)://host:port" }),
   imageStoreToken: T.Optional(T.String({ description: "what the image store asks for over TCP" })),
   rootDir: T.String({ default: "/var/lib/gantry", description: "state directory, as docker info shows it" }),

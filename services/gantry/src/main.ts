@@ -8,6 +8,7 @@ import { down } from "./commands/down.ts";
 import { imageCommands } from "./commands/images.ts";
 import { objectCommands } from "./commands/objects.ts";
 import { serviceCommands } from "./commands/services.ts";
+import { tokenCommand } from "./commands/tokens.ts";
 import { up } from "./commands/up.ts";
 import { stateDirOf } from "./state.ts";
 
@@ -16,14 +17,14 @@ const root = resolve(import.meta.dirname, "../../..");
 const program = new Command("gantry")
   .description("Builds, stores, schedules and runs containers; speaks Docker's API")
   .enablePositionalOptions()
-  .addOption(new Option("-H, --host <address>", "the engine to talk to: unix:///path or tcp://address:port").env("DOCKER_HOST"));
+  .addOption(new Option("-H, --host <address>", "the engine to talk to: unix:///path or tcp://address:port (with the token in GANTRY_TOKEN, or certificates as docker has them: DOCKER_TLS_VERIFY, DOCKER_CERT_PATH)").env("DOCKER_HOST"));
 
 /** Where the client finds an engine that nobody named: the one of the default state directory. */
 const defaultHost = () => `unix://${join(stateDirOf(undefined, root), "run", "docker.sock")}`;
 
 for (const command of [
   up(root), down(root), base(root, defaultHost),
-  ...serviceCommands(), ...containerCommands(defaultHost), ...imageCommands(defaultHost), ...objectCommands(defaultHost), buildsCommand(defaultHost),
+  ...serviceCommands(), ...containerCommands(defaultHost), ...imageCommands(defaultHost), ...objectCommands(defaultHost), buildsCommand(defaultHost), tokenCommand(defaultHost),
 ]) program.addCommand(command);
 
 try {

@@ -1,7 +1,9 @@
-import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
+import { Agent, request, type IncomingMessage } from "node:http";
 import type { Duplex, Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { fail } from "@gantry/contracts";
+import type { Env } from "@gantry/kernel";
+import { endpoint } from "./endpoint.ts";
 
 export type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
 
@@ -26,10 +28,14 @@ export interface Engine {
 
 const JSON_LIMIT = 64 << 20;
 
-/** `host`: `unix:///path`, `unix:/path` or `tcp://address:port`, as in DOCKER_HOST. */
-export function connectEngine(host: string): Engine {
-  const target = parseHost(host);
-  const agent = new Agent({ keepAlive: true, maxSockets: 64 });
+/**
+ * `host`: `unix:///path`, `unix:/path` or `tcp://address:port`, as in DOCKER_HOST; over TCP with the token in GANTRY_TOKEN, and TLS as
+ * docker has it: with DOCKER_TLS_VERIFY, by the files in DOCKER_CERT_PATH.
+ */
+export function connectEngine(host: string, env: Env = process.env): Engine {
+  const { tls, headers, ...target } = endpoint(host, env);
+  const httpRequest = tls ? process.getBuiltinModule("node:https").request : request;
+  const agent = new (tls ? process.getBuiltinModule("node:https").Agent : Agent)({ keepAlive: true, maxSockets: 64 });
 
   const send = (method: string, path: string, options: RequestOptions, upgrade: boolean) => {
     const json = options.body === undefined ? null : Buffer.from(JSON.stringify(options.body));
@@ -41,7 +47,7 @@ export function connectEngine(host: string): Engine {
         method,
         path: path + queryText(options.query),
         headers: {
-          host: "gantry",
+          ...headers,
           ...(json === null ? {} : { "content-type": "application/json", "content-length": String(json.length) }),
           ...(upgrade ? { connection: "Upgrade", upgrade: "tcp" } : {}),
           ...options.headers,
@@ -81,14 +87,6 @@ export function connectEngine(host: string): Engine {
     },
     close: () => agent.destroy(),
   };
-}
-
-function parseHost(host: string): { socketPath: string } | { host: string; port: number } {
-  const unix = /^unix:(?:\/\/)?(\/.+)$/.exec(host);
-  if (unix) return { socketPath: unix[1]! };
-  const tcp = /^(?:tcp|http):\/\/(\[[0-9a-f:]+\]|[^:/]+):([0-9]+)\/?$/.exec(host);
-  if (tcp) return { host: tcp[1]!.replace(/^\[|\]$/g, ""), port: Number(tcp[2]) };
-  throw fail("INVALID", `cannot use ${host} as an engine address: give unix:///path or tcp://address:port`);
 }
 
 function queryText(query: Query | undefined): string {

@@ -19,7 +19,7 @@ export async function removeEverything(state: StateDirectory): Promise<void> {
   {
     await using scope = new AsyncDisposableStack();
     const socket = state.path("run", "down.sock");
-    await startEmbedded({ state, socket, logLevel: "error" }, scope);
+    await startEmbedded({ state, socket, http: [], logLevel: "error" }, scope);
     const engine = connectEngine(`unix://${socket}`);
     scope.defer(() => engine.close());
     await removeContainers(engine);

@@ -1,3 +1,4 @@
+import { hostname } from "node:os";
 import { join } from "node:path";
 import * as api from "@gantry/api";
 import * as build from "@gantry/build";
@@ -7,7 +8,7 @@ import { schedulerInfo } from "@gantry/contracts";
 import { openDatabase, type Database, type DatabaseOptions } from "@gantry/database";
 import { openDigestCache } from "@gantry/digest-cache";
 import * as imageStore from "@gantry/image-store";
-import { systemClock as clock, type Scope } from "@gantry/kernel";
+import { configFromEnv, describeError, systemClock as clock, type Scope } from "@gantry/kernel";
 import * as nodeAgent from "@gantry/node-agent";
 import * as scheduler from "@gantry/scheduler";
 import { startTelemetry } from "@gantry/telemetry";
@@ -15,6 +16,8 @@ import { Value } from "typebox/value";
 import type { Static, TSchema } from "typebox";
 import type { StateDirectory } from "../state.ts";
 import { loggerOf, openHost } from "./host.ts";
+import { dashboardUrl, listenOnFree } from "./http-address.ts";
+import { startToken } from "./start-token.ts";
 import { stepNetworkOnHost } from "./step-network.ts";
 
 /** Where the set-up builds the dashboard to. */
@@ -24,14 +27,21 @@ export interface EmbeddedOptions {
   readonly state: StateDirectory;
   /** Path of the Docker API's socket. */
   readonly socket: string;
+  /** TCP addresses of the API beside it; null: the default, on a port that is free. */
+  readonly http: readonly string[] | null;
   readonly logLevel: string;
+}
+
+export interface Embedded {
+  /** The TCP addresses with the token that opens them, for a browser. */
+  readonly dashboards: readonly string[];
 }
 
 /**
  * Starts every service in this process on the embedded defaults: local bus, SQLite, memory cache, the image store's own blob
  * directory. Resolves when the API serves and this host takes containers. Containers of an earlier run are found again.
  */
-export async function startEmbedded({ state, socket, logLevel }: EmbeddedOptions, scope: Scope): Promise<void> {
+export async function startEmbedded({ state, socket, http, logLevel }: EmbeddedOptions, scope: Scope): Promise<Embedded> {
   const logger = loggerOf(logLevel);
   scope.use(await startTelemetry({ service: "gantry", version: "", instance: state.nodeId, logger }, process.env));
   const broker = new LocalBroker(logger);
@@ -63,9 +73,16 @@ export async function startEmbedded({ state, socket, logLevel }: EmbeddedOptions
   }, scope);
 
   while ((await schedulerBus.call(schedulerInfo, {})).nodes.length === 0) await clock.sleep(5);
-  await api.start(defaults(api.Config, { listen: [`unix:${socket}`], imageStore: state.sockets.imageStore, rootDir: state.dir, instance: state.instance, dashboardDir: DASHBOARD_DIR }), {
-    bus: busOf("api"), clock, logger, content,
+  const bus = busOf("api");
+  const { listen } = await api.start(defaults(api.Config, { ...(http?.length === 0 ? {} : configFromEnv(api.TcpConfig, process.env)), listen: [`unix:${socket}`], imageStore: state.sockets.imageStore, rootDir: state.dir, instance: state.instance, dashboardDir: DASHBOARD_DIR }), {
+    bus, clock, logger, content,
   }, scope);
+  const addresses = http === null
+    ? await listenOnFree(listen).then((address) => [address], (error: unknown) => { logger.warn({ error: describeError(error) }, "there is no HTTP address"); return []; })
+    : await Promise.all(http.map(listen));
+  if (addresses.length === 0) return { dashboards: [] };
+  const token = await startToken(state.path("start-token"), bus);
+  return { dashboards: addresses.map((address) => dashboardUrl(address, token, hostname())) };
 }
 
 /** A configuration with the schema's defaults filled in. */
