@@ -29,6 +29,7 @@ export const PACKAGES = {
     "iptables": "a host's own firewall that drops what is forwarded, which published ports must get past",
     "libcap2-bin": "reads capabilities of containers' processes",
     "strace": "counts what a start costs",
+    "openssl": "certificates of servers and clients",
     "chromium": "the browser in which the dashboard is tested",
   },
   bench: {

@@ -1,3 +1,4 @@
+export { authority, type Authority } from "./authority.ts";
 export { FakeClock } from "./fake-clock.ts";
 export { countLeftovers, hostState, leftovers, type HostState } from "./leftovers.ts";
 export { testNamespace, testNetwork, type TestHost, type TestNetwork } from "./namespace.ts";
