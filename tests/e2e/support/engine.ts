@@ -6,20 +6,25 @@ import { Failed, MAIN, ok, ROOT, run, type Result, type RunOptions } from "../..
 
 export { eventually, Failed, ROOT, run, type Result, type RunOptions } from "../../support/command.ts";
 
+/** More arguments and variables of `gantry up`. */
+export interface UpOptions { readonly args?: readonly string[]; readonly env?: Readonly<Record<string, string>> }
+
 /** A Gantry of a test's own: one process, its own state directory; the stock docker command drives it. */
 export class Engine implements AsyncDisposable {
   readonly dir: string;
   readonly socket: string;
   #process: ChildProcess | null = null;
+  /** Addresses of the dashboard with the token that opens them, as the last start printed them. */
+  dashboards: readonly URL[] = [];
 
   private constructor(dir: string) {
     this.dir = dir;
     this.socket = join(dir, "run", "docker.sock");
   }
 
-  static async start(): Promise<Engine> {
+  static async start(options: UpOptions = {}): Promise<Engine> {
     const engine = new Engine(mkdtempSync(join(tmpdir(), "gantry-e2e-")));
-    await engine.up();
+    await engine.up(options);
     return engine;
   }
 
@@ -29,16 +34,18 @@ export class Engine implements AsyncDisposable {
   }
 
   /** Starts the services on the state directory; resolves with the milliseconds until they were ready. */
-  async up(): Promise<number> {
+  async up({ args = [], env = {} }: UpOptions = {}): Promise<number> {
     const start = performance.now();
-    const child = spawn(process.execPath, [MAIN, "up", "--state-dir", this.dir], { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, DOCKER_HOST: "" } });
+    const child = spawn(process.execPath, [MAIN, "up", "--state-dir", this.dir, ...args], { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, DOCKER_HOST: "", ...env } });
     this.#process = child;
     let output = "";
     child.stderr!.on("data", (chunk: Buffer) => { output += chunk.toString(); process.stderr.write(chunk); });
     await new Promise<void>((ready, reject) => {
       child.stdout!.on("data", (chunk: Buffer) => {
         output += chunk.toString();
-        if (/^DOCKER_HOST=unix:\/\//m.test(output)) ready();
+        if (!/^DOCKER_HOST=unix:\/\/[^]*^Ctrl-C /m.test(output)) return;
+        this.dashboards = [...output.matchAll(/^Dashboard and HTTP API: (.*)$/gm)].map((match) => new URL(match[1]!));
+        ready();
       });
       child.on("exit", (code) => reject(new Failed(`the engine ended with ${code} before it was ready:\n${output}`)));
     });

@@ -15,6 +15,8 @@ import { isV1 } from "./v1/mount.ts";
 import { problemOf, PROBLEM_TYPE } from "./v1/problem.ts";
 
 const MAX_PARAM = 4096;
+/** How long a client that is refused may go on sending. */
+const LINGER_MS = 2_000;
 
 export interface AppOptions {
   readonly serverHeader: string;
@@ -114,14 +116,15 @@ function answerError(error: unknown, request: FastifyRequest, reply: FastifyRepl
   return sendError(reply, status, error instanceof Error ? error.message : String(error));
 }
 
-/** What a client needs to know to be let in. A body that nobody will read is not waited for. */
+/** What a client needs to know to be let in. The body that it still sends is thrown away for a while: cut at once, it would not see the answer. */
 function loginHeaders({ details }: GantryError, request: FastifyRequest, reply: FastifyReply): void {
   const { challenge, role, retryAfterMs } = details;
   if (typeof challenge === "string") reply.header("www-authenticate", challenge);
   else if (typeof role === "string") reply.header("www-authenticate", `Bearer error="insufficient_scope", scope="${role}"`);
   else if (typeof retryAfterMs === "number") reply.header("retry-after", String(Math.ceil(retryAfterMs / 1000)));
   else return;
-  if (request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0) reply.header("connection", "close");
+  const { raw } = request;
+  reply.raw.once("finish", () => setTimeout(() => { if (!raw.complete) raw.socket.destroy(); }, LINGER_MS).unref());
 }
 
 /** Without a token that may be in it. */

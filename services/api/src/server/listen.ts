@@ -44,7 +44,7 @@ export async function listen(text: string, app: FastifyInstance, options: Listen
   if (address.kind === "tcp" && !secure && !isLoopbackHost(address.host)) {
     throw fail("INVALID", `cannot listen on ${text} in the clear: ${address.host} is not on loopback. Set GANTRY_API_TLS_CERT and GANTRY_API_TLS_KEY, and GANTRY_API_TLS_CLIENT_CA for client certificates`);
   }
-  const server = secure ? https.createServer({ ...HTTP, ...tls!.options() }, app.routing) : http.createServer(HTTP, app.routing);
+  const server = secure ? https.createServer({ ...HTTP, ...tls!.options(), ...HALF_OPEN }, app.routing) : http.createServer(HTTP, app.routing);
   takeRequests(server, app);
   const sockets = new Set<net.Socket>();
   server.on("connection", (socket: net.Socket) => {
@@ -92,6 +92,9 @@ const HTTP: http.ServerOptions = {
   noDelay: true,
   shouldUpgradeCallback: (request) => mayUpgrade(request.method, request.url),
 };
+
+/** An input that ends does not end the output: node:http's servers do so by themselves, node:https's when told (node:net's option). */
+const HALF_OPEN: net.ServerOpts = { allowHalfOpen: true };
 
 function takeRequests(server: http.Server | https.Server, app: FastifyInstance): void {
   server.on("upgrade", (request: http.IncomingMessage, socket: Duplex, head: Buffer) => {
