@@ -134,10 +134,11 @@ test("two instances take ports of their own; over TLS the stock docker command l
   const as = (client: { cert: string; key: string }): Docker => (args, input = "") => engine.docker([...flags(client), ...args], { input, env: { DOCKER_HOST: "" } });
   await drive(as(ann), "over-tls");
   const terminal = await onTerminal(["docker", ...flags(ann), "run", "--rm", "-it", "busybox", "sh", "-c", "'test -t 0 && test -t 1 && echo terminal'"].join(" "), { DOCKER_HOST: "" });
-  assert.match(terminal.stdout, /terminal\r\n$/);
+  assert.match(terminal.stdout, /terminal\r\n/);
   assert.equal((await as(bob)(["ps"])).code, 0);
   assert.match((await as(bob)(["run", "--rm", "busybox", "true"])).stderr, /the client certificate "bob" has the role viewer; this needs the role admin/);
-  assert.match((await as(mallory)(["ps"])).stderr, /the client certificate is not accepted/);
+  // docker does not even show a certificate of none of the CAs that the server names.
+  assert.match((await as(mallory)(["ps"])).stderr, /log in with a token/);
   const env = { DOCKER_HOST: `tcp://127.0.0.1:${port}`, DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: join(dir, "certs") };
   mkdirSync(env.DOCKER_CERT_PATH);
   for (const [from, to] of [[ca.cert, "ca.pem"], [ann.cert, "cert.pem"], [ann.key, "key.pem"]] as const) await run("cp", [from, join(env.DOCKER_CERT_PATH, to)]);
