@@ -10,15 +10,15 @@ const TICK_MS = 50;
  * `olderThan(ms)`: whether none of them has changed since that time (ms since 1970), with certainty.
  */
 export function statFingerprint(root, files) {
-  const hash = createHash("sha256");
-  let newest = 0n;
+  let text = "";
+  let newest = 0;
   for (const file of files) {
-    const stat = statSync(join(root, file), { bigint: true, throwIfNoEntry: false });
+    const stat = statSync(`${root}/${file}`, { throwIfNoEntry: false });
     if (stat === undefined) return null;
-    if (stat.ctimeNs > newest) newest = stat.ctimeNs;
-    hash.update(`${file}\0${stat.size} ${stat.mtimeNs} ${stat.ctimeNs} ${stat.ino}\n`);
+    if (stat.ctimeMs > newest) newest = stat.ctimeMs;
+    text += `${file}\0${stat.size} ${stat.mtimeMs} ${stat.ctimeMs} ${stat.ino}\n`;
   }
-  return { print: hash.digest("hex"), olderThan: (ms) => Number(newest / 1_000_000n) < ms - TICK_MS };
+  return { print: createHash("sha256").update(text).digest("hex"), olderThan: (ms) => newest < ms - TICK_MS };
 }
 
 /** Names and contents of files, hashed: the same wherever the checkout lies. */

@@ -8,9 +8,8 @@ import { ROOT, TOOLS } from "./paths.mjs";
 /** When what a start has compiled is kept for the next one: a service may run for months, or be killed. */
 const FLUSH_MS = 5000;
 
-/** Runs the `gantry` command in this process, which is Node 26's, from the bundle if it is current, else from the sources. */
-export async function launch() {
-  const bundle = currentBundle(ROOT);
+/** Runs the `gantry` command in this process, which is Node 26's: from the bundle if it is current, else from the sources. */
+export async function launch(bundle = currentBundle(ROOT)) {
   if (bundle !== null) {
     openSync(dirname(bundle)); // never closed: while this process lives, what it has yet to import stays (make-bundle.mjs)
     setSourceMapsSupport(true, { nodeModules: true });

@@ -71,7 +71,7 @@ async function bundleInto(outdir, root) {
   const { metafile } = await build({
     absWorkingDir: root, entryPoints: { gantry: ENTRY }, outdir,
     bundle: true, splitting: true, format: "esm", platform: "node", target: "node26", outExtension: { ".js": ".mjs" },
-    sourcemap: "linked", sourcesContent: false, metafile: true, logLevel: "silent",
+    sourcemap: "linked", sourcesContent: false, minifyWhitespace: true, minifySyntax: true, metafile: true, logLevel: "silent",
     tsconfigRaw: {}, // the same whatever tsconfig.json says
     external: ["pg-native"], // pg takes it where it is installed
     // CommonJS packages ask for Node's own modules by require.

@@ -32,17 +32,19 @@ function buildNative() {
   stamp("native", nativeState());
 }
 
-/** Without a bundle a start takes longer: no reason not to start. */
-function makeBundle() {
-  if (currentBundle(ROOT) !== null) return;
+/** Answers the current bundle; null if none can be made: a start then takes longer, which is no reason not to start. */
+function bundle() {
+  const current = currentBundle(ROOT);
+  if (current !== null) return current;
   const made = spawnSync(NODE, [join(ROOT, "infra/setup/make-bundle.mjs")], { encoding: "utf8", stdio: ["ignore", "ignore", "pipe"] });
   if (made.status !== 0) console.error(`gantry: starting from the sources, for they could not be bundled:\n${made.stderr.trim()}`);
+  return currentBundle(ROOT);
 }
 
 /**
  * Makes this machine able to carry out `task` ("start", "demo", "testbed", "test", "bench"): checks the system, then brings in Debian
  * packages, Node 26 and pnpm 12 with the libraries, builds native/ and the dashboard, and bundles the services. What is there is
- * left alone.
+ * left alone. Answers the bundle's entry, or null.
  */
 export function prepare(task) {
   checkSystem();
@@ -50,5 +52,5 @@ export function prepare(task) {
   installDependencies();
   buildNative();
   buildDashboard();
-  makeBundle();
+  return bundle();
 }

@@ -1,14 +1,6 @@
-import { createRequire } from "node:module";
 import type { Static, TObject, TSchema } from "typebox";
-import type * as TypeboxValue from "typebox/value";
+import { Check, Convert, Errors } from "typebox/value";
 import { GantryError } from "./errors.ts";
-
-type Validation = Pick<typeof TypeboxValue, "Check" | "Convert" | "Errors">;
-
-/** Loaded when a configuration is read: it takes 0.1 s, which a short command that imports this package has no use for. */
-function validation(): Validation {
-  return createRequire(import.meta.url)("typebox/value") as Validation;
-}
 
 /** An environment as `process.env` has it. */
 export type Env = Readonly<Record<string, string | undefined>>;
@@ -28,7 +20,6 @@ export function variableName(property: string, prefix = "GANTRY_"): string {
  *   Values are not repeated: they may be secrets.
  */
 export function configFromEnv<S extends TObject>(schema: S, env: Env, prefix = "GANTRY_"): Static<S> {
-  const { Check, Convert, Errors } = validation();
   const config: Record<string, unknown> = {};
   const faults: string[] = [];
   const required: readonly string[] = schema.required ?? [];
@@ -41,7 +32,7 @@ export function configFromEnv<S extends TObject>(schema: S, env: Env, prefix = "
       else if (required.includes(property)) faults.push(`${name} is not set${described}`);
       continue;
     }
-    const value = fromText(field, text, Convert);
+    const value = fromText(field, text);
     if (Check(field, value)) config[property] = value;
     else faults.push(`${name} ${Errors(field, value)[0]?.message ?? "is not valid"}${described}`);
   }
@@ -52,7 +43,7 @@ export function configFromEnv<S extends TObject>(schema: S, env: Env, prefix = "
 const TRUE = new Set(["true", "1", "yes", "on"]);
 const FALSE = new Set(["false", "0", "no", "off"]);
 
-function fromText(field: TSchema & Record<string, unknown>, text: string, convert: Validation["Convert"]): unknown {
+function fromText(field: TSchema & Record<string, unknown>, text: string): unknown {
   switch (field["type"]) {
     case "string": return text;
     case "boolean": {
@@ -61,9 +52,9 @@ function fromText(field: TSchema & Record<string, unknown>, text: string, conver
     }
     case "integer":
     case "number": return /^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$/.test(text) ? Number(text) : text;
-    case "array": return text.trimStart().startsWith("[") ? fromJson(text) : convert(field, list(text));
+    case "array": return text.trimStart().startsWith("[") ? fromJson(text) : Convert(field, list(text));
     case "object": return text.trimStart().startsWith("{") ? fromJson(text) : Object.fromEntries(list(text).map(pair));
-    default: return convert(field, text);
+    default: return Convert(field, text);
   }
 }
 

@@ -1,6 +1,6 @@
-import { Compile } from "typebox/compile";
 import type { Static, TSchema } from "typebox";
 import { fail } from "@gantry/contracts";
+import { faultOf } from "@gantry/contracts/validate";
 import { ImageConfig } from "./config.ts";
 import { Index, Manifest } from "./manifest.ts";
 import { isIndexMediaType, isManifestMediaType, MediaType } from "./media-types.ts";
@@ -14,13 +14,10 @@ export const MAX_CONFIG_BYTES = 4_000_000;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 function parser<S extends TSchema>(schema: S, what: string, maxBytes: number): (data: Uint8Array | string) => Static<S> {
-  const validator = Compile(schema);
   return (data) => {
     const value = parseJson(data, what, maxBytes);
-    if (!validator.Check(value)) {
-      const error = validator.Errors(value)[0];
-      throw fail("INVALID", `invalid ${what}: ${error === undefined ? "wrong shape" : `${error.instancePath || "/"} ${error.message}`}`);
-    }
+    const fault = faultOf(schema, value);
+    if (fault !== null) throw fail("INVALID", `invalid ${what}: ${fault}`);
     return value as Static<S>;
   };
 }

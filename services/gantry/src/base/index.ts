@@ -2,16 +2,13 @@ import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { fail } from "@gantry/contracts";
 import { imageArchive } from "./image-archive.ts";
+import { BASE_NAMES, type BaseName } from "./names.ts";
 import { busyboxLayer } from "./busybox.ts";
 import { debianLayer } from "./debian.ts";
 import { NODE_LIBRARIES, nodeLayer } from "./node.ts";
 
 const PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const ADD = "/bin/sh -c #(nop) ADD file:%digest% in / ";
-
-/** Base images that are made here, without a registry, from Debian packages and this process's node binary. */
-export const BASE_NAMES = ["busybox", "debian", "node"] as const;
-export type BaseName = (typeof BASE_NAMES)[number];
 
 /**
  * A `docker load` archive of a base image. Layer tars are kept in `cacheDir` and made only where they are missing, so that

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { Argument, Command } from "commander";
-import { BASE_NAMES, baseImage, type BaseName } from "../base/index.ts";
+import { BASE_NAMES, type BaseName } from "../base/names.ts";
 import type { Engine } from "../client/engine.ts";
 import { jsonLines, printProgress, type ProgressRow } from "../client/json-lines.ts";
 import { withEngine } from "./client.ts";
@@ -14,6 +14,7 @@ export function base(root: string, defaultHost: () => string): Command {
   return new Command("base").description("make a base image from Debian packages, without a registry, and load it")
     .addArgument(new Argument("<image>", "which").choices(BASE_NAMES)).option("-t, --tag <name:tag>", "its name; default busybox:latest, debian:bookworm-slim, node:26-slim")
     .action(withEngine(defaultHost, async (engine: Engine, which: BaseName, options: { tag?: string }, _command: Command) => {
+      const { baseImage } = await import("../base/index.ts"); // other commands need no archives
       const { archive } = await baseImage(which, baseCacheDir(root), options.tag);
       const response = await engine.open("POST", "/images/load", { query: { quiet: 1 }, headers: { "content-type": "application/x-tar" }, stream: archive });
       await printProgress(jsonLines<ProgressRow>(response), process.stdout);

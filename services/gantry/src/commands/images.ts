@@ -2,7 +2,6 @@ import { Command } from "commander";
 import { shortId } from "@gantry/kernel";
 import { fail } from "@gantry/contracts";
 import type { Engine } from "../client/engine.ts";
-import { contextTar } from "../client/context.ts";
 import { ago, ellipsis, humanSize, table } from "../client/format.ts";
 import { jsonLines, printProgress, type ProgressRow } from "../client/json-lines.ts";
 import { collect, withEngine } from "./client.ts";
@@ -21,6 +20,7 @@ export function imageCommands(defaultHost: () => string): Command[] {
 function build(defaultHost: () => string): Command {
   const buildContext = withEngine(defaultHost, async (engine: Engine, context: string, o: BuildOptions, _command: Command) => {
     const args = Object.fromEntries((o.buildArg ?? []).map((arg) => (arg.includes("=") ? [arg.slice(0, arg.indexOf("=")), arg.slice(arg.indexOf("=") + 1)] : [arg, process.env[arg] ?? null])));
+    const { contextTar } = await import("../client/context.ts"); // other commands need no archives
     const response = await engine.open("POST", "/build", {
       query: { t: o.tag, dockerfile: o.file, target: o.target, nocache: o.cache ? undefined : 1, q: o.quiet ? 1 : undefined, rm: 1, buildargs: JSON.stringify(args) },
       headers: { "content-type": "application/x-tar" },

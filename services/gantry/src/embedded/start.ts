@@ -12,7 +12,7 @@ import { configFromEnv, describeError, systemClock as clock, type Scope } from "
 import * as nodeAgent from "@gantry/node-agent";
 import * as scheduler from "@gantry/scheduler";
 import { startTelemetry } from "@gantry/telemetry";
-import { Value } from "typebox/value";
+import { Default, Parse } from "typebox/value";
 import type { Static, TSchema } from "typebox";
 import type { StateDirectory } from "../state.ts";
 import { loggerOf, openHost } from "./host.ts";
@@ -87,5 +87,5 @@ export async function startEmbedded({ state, socket, http, logLevel }: EmbeddedO
 
 /** A configuration with the schema's defaults filled in. */
 function defaults<S extends TSchema>(schema: S, given: unknown): Static<S> {
-  return Value.Parse(schema, Value.Default(schema, given)) as Static<S>;
+  return Parse(schema, Default(schema, given)) as Static<S>;
 }

@@ -1,7 +1,7 @@
 import { fail } from "@gantry/contracts";
+import { faultOf } from "@gantry/contracts/validate";
 import { familiarString, isDigest, parseReference, withDefaultTag } from "@gantry/oci";
 import { Type as T, type Static } from "typebox";
-import { Compile } from "typebox/compile";
 
 /** manifest.json of `docker save`. */
 const SaveManifest = T.Array(T.Object({
@@ -10,7 +10,6 @@ const SaveManifest = T.Array(T.Object({
   Layers: T.Union([T.Array(T.String({ minLength: 1, maxLength: 4096 }), { maxItems: 10_000 }), T.Null()]),
   Parent: T.Optional(T.String()),
 }), { maxItems: 10_000 });
-const validator = Compile(SaveManifest);
 export type SaveManifest = Static<typeof SaveManifest>;
 
 /** Throws INVALID. */
@@ -21,9 +20,10 @@ export function parseSaveManifest(data: Uint8Array): SaveManifest {
   } catch (cause) {
     throw fail("INVALID", "invalid manifest.json: not JSON", { cause });
   }
-  if (!validator.Check(value)) throw fail("INVALID", "invalid manifest.json");
-  for (const entry of value) if (entry.Parent !== undefined && entry.Parent !== "" && !isDigest(entry.Parent)) throw fail("INVALID", "invalid manifest.json: Parent is no image ID");
-  return value;
+  if (faultOf(SaveManifest, value) !== null) throw fail("INVALID", "invalid manifest.json");
+  const entries = value as SaveManifest;
+  for (const entry of entries) if (entry.Parent !== undefined && entry.Parent !== "" && !isDigest(entry.Parent)) throw fail("INVALID", "invalid manifest.json: Parent is no image ID");
+  return entries;
 }
 
 export const IMAGE_NAME_ANNOTATION = "io.containerd.image.name";
