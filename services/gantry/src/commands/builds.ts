@@ -2,7 +2,6 @@ import { Command } from "commander";
 import { shortId } from "@gantry/kernel";
 import { fail } from "@gantry/contracts";
 import { printBuildLog } from "../client/build-log.ts";
-import { contextTar } from "../client/context.ts";
 import type { Engine } from "../client/engine.ts";
 import { ago, ellipsis, table } from "../client/format.ts";
 import { collect, forEachName, withEngine } from "./client.ts";
@@ -27,6 +26,7 @@ function submit(defaultHost: () => string): Command {
     .option("--build-arg <NAME=value>", "set a build argument", collect).option("--label <NAME=value>", "label the image", collect).option("--target <stage>").option("--no-cache")
     .option("--pull", "ask for newer base images").option("--push", "push each tag").option("--platform <os/arch>").option("--key <text>", "idempotency key").option("--follow", "follow its log to its end")
     .action(withEngine(defaultHost, async (engine: Engine, context: string, o: SubmitOptions, _command: Command) => {
+      const { contextTar } = await import("../client/context.ts"); // other commands need no archives
       const build = await engine.json<Build>("POST", "/v1/builds", {
         query: {
           tag: o.tag, dockerfile: o.file, target: o.target, noCache: o.cache ? undefined : true, pull: o.pull, push: o.push, platform: o.platform, label: o.label,
