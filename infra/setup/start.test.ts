@@ -11,9 +11,13 @@ import { ROOT } from "./paths.mjs";
 const COMMAND = "services/gantry/src/main.ts";
 const EMBEDDED = "services/gantry/src/embedded/start.ts";
 
+/** Imported lazily though they are CommonJS; only their default export is read. */
+const LAZY_COMMONJS = ["@fastify/swagger", "@fastify/swagger-ui"];
+
+let inputs: Metafile["inputs"];
 let outputs: Metafile["outputs"];
 before(async () => {
-  ({ outputs } = await makeBundle(ROOT) as Metafile);
+  ({ inputs, outputs } = await makeBundle(ROOT) as Metafile);
 });
 
 /** What is loaded with these sources: files of the bundle, their bytes, and the packages that they hold. */
@@ -67,6 +71,15 @@ describe("what a start loads", () => {
       assertLean(loaded, { files: 60, bytes: 4_500_000, without });
     });
   }
+});
+
+describe("a lazy import", () => {
+  it("means the same in the bundle: of a CommonJS package it has no named exports there (import it in a module of ours, and that one lazily)", () => {
+    const lazy = Object.entries(inputs).filter(([file]) => !file.includes("node_modules/")).flatMap(([, { imports }]) => imports.filter(({ kind }) => kind === "dynamic-import"));
+    assert.ok(lazy.length > 0);
+    const commonJs = lazy.filter(({ path, external }) => !external && inputs[path]?.format === "cjs").map(({ original, path }) => original ?? path);
+    assert.deepEqual(commonJs.sort(), LAZY_COMMONJS);
+  });
 });
 
 describe("the set-up, where all is in place", () => {

@@ -1,6 +1,6 @@
 import { fail } from "@gantry/contracts";
 import { isGantryError, retry, type Clock } from "@gantry/kernel";
-import type { Agent, Dispatcher } from "undici";
+import { Agent, request, type Dispatcher } from "undici";
 import { Authenticator, type Credentials } from "./auth.ts";
 
 export interface Endpoint {
@@ -32,14 +32,17 @@ const MAX_RETRY_AFTER_MS = 30_000;
 /** Requests to one registry: authentication, redirects, and bounded retries of what may be repeated. */
 export class Transport implements AsyncDisposable {
   readonly endpoint: Endpoint;
-  /** Made for the first request: most processes never speak to a registry, and undici takes long to load. */
-  #agent: Promise<Agent> | null = null;
+  readonly #agent: Agent;
   readonly #auth: Authenticator;
   readonly #clock: Clock;
 
   constructor(options: { endpoint: Endpoint; credentials: Credentials | null; clock: Clock }) {
     this.endpoint = options.endpoint;
     this.#clock = options.clock;
+    this.#agent = new Agent({
+      connections: 16, headersTimeout: HEADERS_MS, bodyTimeout: HEADERS_MS, keepAliveTimeout: 30_000,
+      connect: { timeout: 15_000, ...(options.endpoint.insecure ? { rejectUnauthorized: false } : {}) },
+    });
     const plainAllowed = options.endpoint.url.protocol === "http:" || options.endpoint.insecure;
     this.#auth = new Authenticator({
       credentials: options.credentials, clock: options.clock, plainAllowed,
@@ -99,11 +102,9 @@ export class Transport implements AsyncDisposable {
   }
 
   async #once(url: URL, options: { method: Dispatcher.HttpMethod; headers: Record<string, string>; body?: Dispatcher.DispatchOptions["body"]; signal?: AbortSignal | undefined }): Promise<Dispatcher.ResponseData> {
-    const { request } = await import("undici");
-    const dispatcher = await (this.#agent ??= makeAgent(this.endpoint));
     try {
       return await request(url, {
-        dispatcher, method: options.method, headers: { "user-agent": "gantry", ...options.headers },
+        dispatcher: this.#agent, method: options.method, headers: { "user-agent": "gantry", ...options.headers },
         body: options.body ?? null, signal: options.signal ?? null,
         ...(options.body === undefined ? {} : { headersTimeout: UPLOAD_HEADERS_MS }),
       });
@@ -114,16 +115,8 @@ export class Transport implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await (await this.#agent)?.destroy();
+    await this.#agent.destroy();
   }
-}
-
-async function makeAgent(endpoint: Endpoint): Promise<Agent> {
-  const { Agent } = await import("undici");
-  return new Agent({
-    connections: 16, headersTimeout: HEADERS_MS, bodyTimeout: HEADERS_MS, keepAliveTimeout: 30_000,
-    connect: { timeout: 15_000, ...(endpoint.insecure ? { rejectUnauthorized: false } : {}) },
-  });
 }
 
 /** Frees the connection. */

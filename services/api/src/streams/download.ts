@@ -1,14 +1,13 @@
 import type { Readable } from "node:stream";
 import { fail } from "@gantry/contracts";
-import type { Dispatcher } from "undici";
+import { interceptors, request, Agent } from "undici";
 
 const MAX_REDIRECTIONS = 5;
 
 /** The body of a URL that a client named, redirections followed. Throws INVALID with what went wrong. */
 export async function download(url: URL, signal: AbortSignal): Promise<Readable> {
-  const { Agent, interceptors, request } = await import("undici"); // seldom needed, and long to load
   const dispatcher = new Agent().compose(interceptors.redirect({ maxRedirections: MAX_REDIRECTIONS }));
-  let response: Dispatcher.ResponseData;
+  let response: Awaited<ReturnType<typeof request>>;
   try {
     response = await request(url, { dispatcher, signal, headersTimeout: 60_000, bodyTimeout: 60_000 });
   } catch (cause) {

@@ -6,6 +6,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { fail } from "@gantry/contracts";
 import { newId } from "@gantry/kernel";
+import { request } from "undici";
 
 const MAX_BYTES = 16 * 1024 ** 3;
 const MAX_REDIRECTS = 10;
@@ -64,7 +65,6 @@ export async function download(url: string, options: { spoolDir: string; checksu
 }
 
 async function get(url: string, signal: AbortSignal) {
-  const { request } = await import("undici"); // seldom needed, and long to load
   let at = url;
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
     const answer = await request(at, { signal, headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS, headers: { "user-agent": "gantry" } }).catch((cause: unknown) => {
