@@ -65,7 +65,7 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   const logger = ports.logger.child({ service: "api" });
   const events = scope.use(await EventHub.open(ports.bus));
   const upstreams = scope.use(new Upstreams());
-  const live = scope.use(new LiveHub({ source: busSource(ports.bus), bus: ports.bus, events, clock: ports.clock, logger }));
+  const live = scope.use(new LiveHub({ source: busSource(ports), bus: ports.bus, events, clock: ports.clock, logger }));
   const guard = scope.use(await Guard.open({ ...ports, logger }));
   const backend: Backend = { ...ports, logger, events, live, upstreams, guard, maxContextBytes: config.maxContextBytes, imageStore: { address: config.imageStore, headers: bearer(config.imageStoreToken) } };
   const version = config.version ?? VERSION;

@@ -26,8 +26,7 @@ const MESSAGE = {
 } as const;
 
 /**
- * Every metric of every service: the only place where names, units and labels are given. docs/metrics.md is made of it, and the
- * dashboards and alerts of infra/ may name nothing else.
+ * Every metric of every service: the only place where names, units and labels are given.
  */
 export const metric = {
   httpRequests: seconds("http.server.request.duration", "Requests served, from head to the end of the answer (streams included)", QUICK, {

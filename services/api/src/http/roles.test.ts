@@ -23,7 +23,7 @@ async function allRoutes(): Promise<string[]> {
   const bus = scope.use(createLocalBus({ service: "test", ...shared }));
   const guard = scope.use(await Guard.open({ bus, ...shared }));
   const events = scope.use(await EventHub.open(bus));
-  const live = scope.use(new LiveHub({ source: busSource(bus), bus, events, ...shared }));
+  const live = scope.use(new LiveHub({ source: busSource({ bus, ...shared }), bus, events, ...shared }));
   const backend: Backend = {
     bus, guard, ...shared, events, live, upstreams: scope.use(new Upstreams()),
     content: {} as Backend["content"], maxContextBytes: 1024, imageStore: { address: "unix:/none", headers: {} },

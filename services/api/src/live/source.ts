@@ -1,6 +1,7 @@
-import type { Bus } from "@gantry/bus";
 import { buildGet, type BuildJob, buildList, type BuildRow, containerRows, type NodeDescription, type NodeRow, schedulerInfo } from "@gantry/contracts";
 import { isGantryError } from "@gantry/kernel";
+import { ask } from "../ask.ts";
+import type { Backend } from "../backend.ts";
 import type { LiveSource } from "./hub.ts";
 
 const MAX_CONTAINERS = 5_000;
@@ -25,16 +26,17 @@ export function nodeRow(node: NodeDescription & NodeHealth): NodeRow {
 }
 
 /** Rows of the live view, asked of their owners over the bus. */
-export function busSource(bus: Pick<Bus, "call">): LiveSource {
-  const oneBuild = (id: string) => bus.call(buildGet, { id }).catch((error: unknown) => {
-    if (isGantryError(error, "NOT_FOUND")) return null;
+export function busSource(backend: Pick<Backend, "bus" | "clock">): LiveSource {
+  const { bus } = backend;
+  const oneBuild = (id: string) => ask(backend, buildGet, { id }).catch((error: unknown) => {
+    if (isGantryError(error, "NO_SUCH_BUILD")) return null;
     throw error;
   });
   return {
     nodes: async () => (await bus.call(schedulerInfo, {})).nodes.map((node) => nodeRow(node as unknown as NodeDescription & NodeHealth)),
     containers: async (ids) => (await bus.call(containerRows, { ids: ids === null ? null : [...ids], limit: MAX_CONTAINERS })).rows,
     builds: async (ids) => {
-      const jobs = ids === null ? (await bus.call(buildList, { limit: MAX_BUILDS })).jobs : await Promise.all(ids.map(oneBuild));
+      const jobs = ids === null ? (await ask(backend, buildList, { limit: MAX_BUILDS })).jobs : await Promise.all(ids.map(oneBuild));
       return jobs.filter((job) => job !== null).map(buildRow);
     },
   };
