@@ -4,3 +4,4 @@ export * from "./subnets.ts";
 export * from "./files.ts";
 export { openHostNetwork } from "./host.ts";
 export { hostSubnets } from "./host-subnets.ts";
+export { isLoopback } from "./ip.ts";

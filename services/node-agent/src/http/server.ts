@@ -6,6 +6,7 @@ import { pipeline } from "node:stream/promises";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { fail, statusOf } from "@gantry/contracts";
 import { isGantryError, type Scope } from "@gantry/kernel";
+import { isLoopback } from "@gantry/network";
 import type { Agent } from "../context.ts";
 import { startExec } from "../execs.ts";
 import { readConsoleSize } from "../domain/exec-config.ts";
@@ -137,6 +138,7 @@ export async function serveHttp(agent: Agent, listen: string, scope: Scope): Pro
     return listen;
   }
   const at = listen.lastIndexOf(":");
+  if (!isLoopback(listen.slice(0, at).replace(/^\[|\]$/g, ""))) agent.logger.warn({ listen }, "whoever reaches this address has every container of this host: keep it on a network of the fleet's own");
   await app.listen({ host: listen.slice(0, at).replace(/^\[|\]$/g, ""), port: Number(listen.slice(at + 1)) });
   return app.listeningOrigin;
 }
