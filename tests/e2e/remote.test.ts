@@ -26,6 +26,11 @@ function withToken(address: URL, token: string): Docker {
   return (args, input = "") => engine.docker(args, { input, env: { DOCKER_HOST: `tcp://${address.host}`, DOCKER_CONFIG: config } });
 }
 
+const context = join(dir, "context");
+mkdirSync(context);
+writeFileSync(join(context, "Dockerfile"), "FROM busybox\nCOPY big /\nRUN wc -c < /big\n");
+writeFileSync(join(context, "big"), Buffer.alloc(3_000_000, 1));
+
 const startTokenOf = (of: Engine): string => of.dashboards[0]!.searchParams.get("token")!;
 
 async function token(...args: string[]): Promise<{ text: string; id: string }> {
@@ -42,25 +47,36 @@ async function drive(docker: Docker, name: string): Promise<void> {
     return result.stdout;
   };
   assert.equal(await ok(["run", "--rm", "-i", "busybox", "sh", "-c", "cat; echo end of input"], "in\n"), "in\nend of input\n");
-  assert.equal(await ok(["run", "-d", "--name", name, "busybox", "sh", "-c", "echo one; while [ ! -e /go ]; do sleep 0.05; done; echo two"]).then((id) => id.trim().length), 64);
+  assert.equal(await ok(["run", "-d", "--name", name, "busybox", "sh", "-c", "trap 'echo two; exit 0' USR1; echo one; while :; do sleep 0.05; done"]).then((id) => id.trim().length), 64);
   assert.match(await ok(["ps"]), new RegExp(`\\b${name}$`, "m"));
   assert.equal(await ok(["exec", "-i", name, "wc", "-c"], "12345"), "5\n");
   const logs = ok(["logs", "-f", name]);
-  await ok(["exec", name, "touch", "/go"]);
+  // By then it minds the signal.
+  await eventually("the container's first line", async () => (await docker(["logs", name])).stdout === "one\n");
+  await ok(["kill", "-s", "USR1", name]);
   assert.equal(await logs, "one\ntwo\n");
   assert.equal(await ok(["wait", name]), "0\n");
   await ok(["rm", name]);
-  const context = join(dir, `context-${name}`);
-  mkdirSync(context);
-  writeFileSync(join(context, "Dockerfile"), "FROM busybox\nCOPY big /\nRUN wc -c < /big\n");
-  writeFileSync(join(context, "big"), Buffer.alloc(3_000_000, 1));
   assert.match(await ok(["build", "--no-cache", "-t", name, context]), /\n3000000\n[^]*Successfully tagged/);
 }
 
 /** A terminal of docker's on a terminal. */
-function onTerminal(command: string, env: Record<string, string>): Promise<Result> {
-  return run("script", ["-qec", command, "/dev/null"], { env: { ...engine.env(), ...env }, timeoutMs: 60_000 });
+function onTerminal(command: readonly string[], env: Record<string, string>): Promise<Result> {
+  return run("python3", ["-c", TERMINAL, ...command], { env: { ...engine.env(), ...env }, timeoutMs: 60_000 });
 }
+
+/** Runs its arguments on a terminal of their own, on which nobody types, and writes what appears there. */
+const TERMINAL = `
+import os, pty, sys
+pid, fd = pty.fork()
+if pid == 0: os.execvp(sys.argv[1], sys.argv[1:])
+while True:
+    try: data = os.read(fd, 65536)
+    except OSError: break
+    if not data: break
+    os.write(1, data)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`;
 
 test("npm start prints an address that its token opens; the token is kept, and the address is shut to everyone else", async () => {
   const [address] = engine.dashboards;
@@ -90,13 +106,13 @@ test("tokens are made with a role and an end, listed, and removed, which ends wh
   const viewer = await token("--role", "viewer", "--name", "look", "--expires", "1h");
   const docker = withToken(address!, viewer.text);
   assert.equal((await docker(["ps"])).code, 0);
-  for (const args of [["run", "--rm", "busybox", "true"], ["pull", "localhost:1/x"], ["build", join(dir, "context-over-tcp")]]) {
+  for (const args of [["run", "--rm", "busybox", "true"], ["pull", "localhost:1/x"], ["build", context]]) {
     assert.match((await docker(args)).stderr, /has the role viewer; this needs the role (admin|builder)/, args.join(" "));
   }
   const builder = await token("--role", "builder");
   const building = withToken(address!, builder.text);
-  assert.equal((await building(["build", "-q", join(dir, "context-over-tcp")])).code, 0);
-  assert.match((await building(["build", "--network", "host", join(dir, "context-over-tcp")])).stderr, /this needs the role admin/);
+  assert.equal((await building(["build", "-q", context])).code, 0);
+  assert.match((await building(["build", "--network", "host", context])).stderr, /this needs the role admin/);
   assert.match((await building(["run", "--rm", "busybox", "true"])).stderr, /this needs the role admin/);
   const list = await engine.gantry(["token", "ls"]);
   assert.match(list.stdout, new RegExp(`^${viewer.id}   look    viewer    .*Z   `, "m"));
@@ -133,8 +149,8 @@ test("two instances take ports of their own; over TLS the stock docker command l
   const flags = (client: { cert: string; key: string }) => ["--tlsverify", "--tlscacert", ca.cert, "--tlscert", client.cert, "--tlskey", client.key, "-H", `tcp://127.0.0.1:${port}`];
   const as = (client: { cert: string; key: string }): Docker => (args, input = "") => engine.docker([...flags(client), ...args], { input, env: { DOCKER_HOST: "" } });
   await drive(as(ann), "over-tls");
-  const terminal = await onTerminal(["docker", ...flags(ann), "run", "--rm", "-it", "busybox", "sh", "-c", "'test -t 0 && test -t 1 && echo terminal'"].join(" "), { DOCKER_HOST: "" });
-  assert.match(terminal.stdout, /terminal\r\n/);
+  const terminal = await onTerminal(["docker", ...flags(ann), "run", "--rm", "-it", "busybox", "sh", "-c", "test -t 0 && test -t 1 && echo terminal"], { DOCKER_HOST: "" });
+  assert.deepEqual(terminal, { code: 0, stdout: "terminal\r\n", stderr: "" });
   assert.equal((await as(bob)(["ps"])).code, 0);
   assert.match((await as(bob)(["run", "--rm", "busybox", "true"])).stderr, /the client certificate "bob" has the role viewer; this needs the role admin/);
   // docker does not even show a certificate of none of the CAs that the server names.
