@@ -2,6 +2,7 @@ import { Readable } from "node:stream";
 import { Pool, type Dispatcher } from "undici";
 import { fail } from "@gantry/contracts";
 import { GantryError } from "@gantry/kernel";
+import { startClientSpan } from "@gantry/telemetry/http";
 import { digestHex } from "./digest.ts";
 import type { BlobInfo, ContentStore } from "./port.ts";
 
@@ -21,6 +22,7 @@ const ERROR_BYTES = 64 * 1024;
 export class HttpContentStore implements ContentStore, AsyncDisposable {
   readonly #pool: Pool;
   readonly #headers: Readonly<Record<string, string>>;
+  readonly #address: string;
 
   constructor(options: HttpContentStoreOptions) {
     const unix = options.address.startsWith("unix:") ? options.address.slice("unix:".length) : null;
@@ -31,6 +33,7 @@ export class HttpContentStore implements ContentStore, AsyncDisposable {
       bodyTimeout: ANSWER_MS,
     });
     this.#headers = options.headers ?? {};
+    this.#address = options.address;
   }
 
   async stat(digest: string): Promise<BlobInfo | null> {
@@ -89,9 +92,13 @@ export class HttpContentStore implements ContentStore, AsyncDisposable {
   }
 
   async #request(options: Omit<Dispatcher.RequestOptions, "headers"> & { headers?: Record<string, string> }): Promise<Dispatcher.ResponseData> {
+    const span = startClientSpan({ method: options.method, path: options.path, address: this.#address });
     try {
-      return await this.#pool.request({ ...options, headers: { ...this.#headers, ...options.headers } });
+      const answer = await this.#pool.request({ ...options, headers: { ...this.#headers, ...options.headers, ...span.headers } });
+      span.answered(answer.statusCode);
+      return answer;
     } catch (e) {
+      span.failed(e);
       // Errors of the stream that is being sent stay what they are.
       if (e instanceof GantryError) throw e;
       throw fail("UNAVAILABLE", `image store: ${(e as Error).message}`, { cause: e });

@@ -2,6 +2,7 @@ import http from "node:http";
 import https from "node:https";
 import type { Duplex, Readable } from "node:stream";
 import { ERROR_STATUS, type ErrorCode, fail } from "@gantry/contracts";
+import { startClientSpan } from "@gantry/telemetry/http";
 import { type Dispatcher, Pool } from "undici";
 
 export interface UpstreamRequest {
@@ -31,15 +32,18 @@ export class Upstreams implements AsyncDisposable {
 
   async request(address: string, request: UpstreamRequest): Promise<Dispatcher.ResponseData> {
     const { method, path, headers = {}, body, signal } = request;
+    const span = startClientSpan({ method, path, address });
     let response: Dispatcher.ResponseData;
     try {
       response = await this.#pool(address).request({
-        method, path, headers, body: body ?? null, ...(signal === undefined ? {} : { signal }), headersTimeout: 0, bodyTimeout: 0,
+        method, path, headers: { ...headers, ...span.headers }, body: body ?? null, ...(signal === undefined ? {} : { signal }), headersTimeout: 0, bodyTimeout: 0,
       });
     } catch (cause) {
+      span.failed(cause);
       signal?.throwIfAborted();
       throw unreachable(address, cause);
     }
+    span.answered(response.statusCode);
     if (response.statusCode < 400) return response;
     throw await refusal(response.statusCode, response.body, method === "HEAD");
   }
@@ -47,27 +51,33 @@ export class Upstreams implements AsyncDisposable {
   /** Opens a raw stream (`POST`, `Upgrade: tcp`). */
   upgrade(address: string, { path, body, signal }: UpgradeRequest): Promise<Duplex> {
     const payload = body === undefined ? null : Buffer.from(JSON.stringify(body));
+    const span = startClientSpan({ method: "POST", path, address });
     return new Promise((resolve, reject) => {
       const { secure, ...at } = target(address);
       const request = (secure ? https : http).request({
         ...at, method: "POST", path, agent: false, ...(signal === undefined ? {} : { signal }),
         headers: {
-          Connection: "Upgrade", Upgrade: "tcp",
+          Connection: "Upgrade", Upgrade: "tcp", ...span.headers,
           ...(payload === null ? {} : { "Content-Type": "application/json", "Content-Length": payload.length }),
         },
       });
       request.on("upgrade", (_response, socket, head) => {
+        span.answered(101);
         socket.setNoDelay(true);
         if (head.length > 0) socket.unshift(head);
         resolve(socket);
       });
       request.on("response", (response) => {
         const status = response.statusCode ?? 500;
+        span.answered(status);
         if (status >= 400) return refusal(status, response, false).then(reject, reject);
         response.destroy();
         reject(fail("INTERNAL", `${address} answered ${status} to a request for a raw stream`));
       });
-      request.on("error", (cause) => reject(signal?.aborted === true ? signal.reason : unreachable(address, cause)));
+      request.on("error", (cause) => {
+        span.failed(cause);
+        reject(signal?.aborted === true ? signal.reason : unreachable(address, cause));
+      });
       request.end(payload ?? undefined);
     });
   }

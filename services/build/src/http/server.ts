@@ -4,6 +4,7 @@ import { connect } from "node:net";
 import Fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
 import { fail, statusOf } from "@gantry/contracts";
 import { describeError, errnoOf, isGantryError, type Logger } from "@gantry/kernel";
+import { observeApp } from "@gantry/telemetry/http";
 
 export interface ServerOptions {
   readonly logger: Logger;
@@ -24,6 +25,7 @@ export function createServer({ logger, listen, token, tls }: ServerOptions): Fas
   }
   const options = { logger: false, bodyLimit: 1024 * 1024, requestTimeout: 0, forceCloseConnections: true } as const;
   const app = (unix || tls === null ? Fastify(options) : Fastify({ ...options, https: { ...tls } })) as unknown as FastifyInstance;
+  observeApp(app, "build");
   app.addHook("onRequest", async (request) => authorize(request, token));
   app.setErrorHandler((error, request, reply) => {
     const known = isGantryError(error);

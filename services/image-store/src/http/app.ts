@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { fail, statusOf } from "@gantry/contracts";
 import { describeError, isGantryError, type Logger } from "@gantry/kernel";
+import { observeApp } from "@gantry/telemetry/http";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { isLoopbackHost } from "./listen.ts";
 
@@ -12,6 +13,7 @@ export type App = FastifyInstance;
  */
 export function createApp(options: { logger: Logger; token: string | null }): App {
   const app = Fastify({ logger: false, bodyLimit: Number.MAX_SAFE_INTEGER, exposeHeadRoutes: false, routerOptions: { maxParamLength: 4096 } });
+  observeApp(app, "image-store");
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
   app.addHook("onRequest", async (request, reply) => authorize(request, reply, options.token));

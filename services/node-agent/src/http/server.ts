@@ -7,6 +7,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { fail, statusOf } from "@gantry/contracts";
 import { isGantryError, type Scope } from "@gantry/kernel";
 import { isLoopback } from "@gantry/network";
+import { observeApp, observeRequest, pathTemplate } from "@gantry/telemetry/http";
 import type { Agent } from "../context.ts";
 import { startExec } from "../execs.ts";
 import { readConsoleSize } from "../domain/exec-config.ts";
@@ -107,6 +108,7 @@ async function upgrade(agent: Agent, request: IncomingMessage, socket: Duplex, h
 /** Serves the agent's HTTP routes at `unix:/path` or `host:port`; resolves with the address clients use. */
 export async function serveHttp(agent: Agent, listen: string, scope: Scope): Promise<string> {
   const app = fastify({ bodyLimit: 1024 * 1024, requestTimeout: 0, forceCloseConnections: true, exposeHeadRoutes: false });
+  observeApp(app, "node-agent");
   // An archive is read as it comes, whatever the client calls it.
   app.addContentTypeParser(["application/x-tar", "application/octet-stream", "application/x-gzip"], (_request, payload, done) => done(null, payload));
   app.setErrorHandler((error: unknown, _request, reply) => {
@@ -122,7 +124,8 @@ export async function serveHttp(agent: Agent, listen: string, scope: Scope): Pro
   });
   app.server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on("error", () => socket.destroy());
-    upgrade(agent, request, socket, head).catch((e: unknown) => {
+    const served = { service: "node-agent", route: pathTemplate(request.url ?? "/"), request } as const;
+    observeRequest(served, () => upgrade(agent, request, socket, head)).catch((e: unknown) => {
       if (!isGantryError(e)) agent.logger.error({ err: e, url: request.url }, "a raw stream failed");
       writeError(socket, e);
     });
