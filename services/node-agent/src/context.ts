@@ -1,4 +1,3 @@
-import type { Bus } from "@gantry/bus";
 import type { ContentStore } from "@gantry/content";
 import { fail } from "@gantry/contracts";
 import type { DigestCache } from "@gantry/digest-cache";
@@ -8,6 +7,7 @@ import type { NativeFs, Runtime } from "@gantry/runtime";
 import type { Snapshotter } from "@gantry/snapshots";
 import type { Execs } from "./execs.ts";
 import type { Entry } from "./model.ts";
+import type { Reporter } from "./reports.ts";
 import type { ContainerStore } from "./store.ts";
 import type { Volumes } from "./volumes.ts";
 
@@ -19,7 +19,6 @@ export interface Agent {
   /** A directory with the places that every container has something mounted on (mount-points.ts). */
   readonly mountPoints: string;
   readonly heldCapabilities: ReadonlySet<string> | null;
-  readonly bus: Bus;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly content: ContentStore;
@@ -30,6 +29,7 @@ export interface Agent {
   readonly network: HostNetwork;
   /** See networking.ts. */
   readonly ensured: Map<string, string>;
+  readonly reporter: Reporter;
   readonly store: ContainerStore;
   readonly volumes: Volumes;
   readonly execs: Execs;

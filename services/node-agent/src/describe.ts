@@ -1,10 +1,12 @@
-import { readFile } from "node:fs/promises";
+import { readFile, statfs } from "node:fs/promises";
 import { arch, cpus, hostname, release, totalmem } from "node:os";
 import type { NodeDescription } from "@gantry/contracts";
 import type { HostNetwork } from "@gantry/network";
 import { cgroupLayout } from "@gantry/runtime";
 import { foreignSubnets } from "./networking.ts";
 
+/** Of the agent: goes up with the release. */
+const VERSION = "0.1.0";
 const MACHINES: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64", ia32: "i386", arm: "armv7l" };
 
 /** This host as it registers with the scheduler. */
@@ -14,8 +16,10 @@ export async function describeNode(options: { nodeId: string; address: string; l
     return match ? [[match[1]!, match[2]!]] : [];
   })) as Record<string, string | undefined>;
   const { version } = cgroupLayout();
+  const disk = await statfs(options.stateDir);
   return {
     nodeId: options.nodeId, hostname: hostname(), address: options.address, cpus: cpus().length, memoryBytes: totalmem(), labels: options.labels,
+    version: VERSION, storage: { driver: "overlay2", totalBytes: disk.blocks * disk.bsize },
     platform: {
       kernelVersion: release(), operatingSystem: release_["PRETTY_NAME"] ?? "Linux", osVersion: release_["VERSION_ID"] ?? "", osType: "linux",
       architecture: MACHINES[arch()] ?? arch(), cgroupVersion: version === 2 ? "2" : "1", cgroupDriver: version === 0 ? "none" : "cgroupfs", rootDir: options.stateDir,

@@ -61,7 +61,7 @@ export async function createExec(agent: Agent, id: string, containerId: string, 
   if (!entry.running) throw fail("NOT_RUNNING", `container ${containerId} is not running`);
   if (entry.stored.state.status === "paused") throw fail("CONFLICT", `Container ${containerId} is paused, unpause the container before exec`);
   agent.execs.add({ id, containerId, config, started: false, process: null, exitCode: null, ended: Promise.resolve() });
-  await notice(agent, containerId, `exec_create: ${config.Cmd.join(" ")}`, { execID: id });
+  notice(agent, containerId, `exec_create: ${config.Cmd.join(" ")}`, { execID: id });
 }
 
 export interface StartedExec { readonly stream: Duplex }
@@ -91,7 +91,7 @@ export async function startExec(agent: Agent, exec: Exec, options: { attach: boo
     });
     exec.process = process;
     exec.ended = follow(agent, exec, process);
-    void notice(agent, containerId, `exec_start: ${config.Cmd.join(" ")}`, { execID: exec.id });
+    notice(agent, containerId, `exec_start: ${config.Cmd.join(" ")}`, { execID: exec.id });
     return { stream: process.stream };
   } catch (e) {
     exec.exitCode = isGantryError(e) && typeof e.details["exitCode"] === "number" ? e.details["exitCode"] : 126;
@@ -108,7 +108,7 @@ async function follow(agent: Agent, exec: Exec, process: ExecProcess): Promise<v
     exec.exitCode = 255;
   }
   agent.execs.expire(exec);
-  void notice(agent, exec.containerId, "exec_die", { execID: exec.id, exitCode: String(exec.exitCode) });
+  notice(agent, exec.containerId, "exec_die", { execID: exec.id, exitCode: String(exec.exitCode) });
 }
 
 /** Docker's body of `GET /exec/{id}/json`. */

@@ -38,7 +38,7 @@ async function ended(agent: Agent, entry: Entry, container: RunningContainer, ex
     scheduleRestart(agent, entry, delay, start);
   }
   const saved = agent.store.save(entry.id, entry.stored);
-  await report(agent, entry, "die", { exitCode: String(exit.exitCode) });
+  report(agent, entry, "die", { exitCode: String(exit.exitCode) });
   await Promise.all([saved, agent.network.unregister(entry.id)]);
 }
 
@@ -80,7 +80,7 @@ export function scheduleRestart(agent: Agent, entry: Entry, delay: number, start
 async function startAgain(agent: Agent, entry: Entry, start: Start): Promise<void> {
   try {
     await start(agent, entry, { restartCount: entry.stored.state.restartCount + 1 });
-    await report(agent, entry, "start");
+    report(agent, entry, "start");
   } catch (e) {
     agent.logger.warn({ err: e, container: entry.id }, "a container that is to be restarted does not start");
     const delay = restartDelay(entry.spec.hostConfig.RestartPolicy, {
@@ -92,6 +92,6 @@ async function startAgain(agent: Agent, entry: Entry, start: Start): Promise<voi
       scheduleRestart(agent, entry, delay, start);
     }
     await agent.store.save(entry.id, entry.stored);
-    await report(agent, entry, null);
+    report(agent, entry, null);
   }
 }

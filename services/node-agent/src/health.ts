@@ -33,7 +33,8 @@ async function loop(agent: Agent, entry: Entry, config: HealthConfig, startedAt:
     const after = afterProbe(config, before, result, agent.clock.now() - startedAt);
     change(agent, entry, { health: { ...after } });
     const changed = after.Status !== before.Status;
-    await Promise.all([agent.store.save(entry.id, entry.stored), report(agent, entry, changed ? `health_status: ${after.Status}` : null)]);
+    report(agent, entry, changed ? `health_status: ${after.Status}` : null);
+    await agent.store.save(entry.id, entry.stored);
   }
 }
 

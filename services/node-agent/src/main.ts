@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { openBus } from "@gantry/bus";
 import { HttpContentStore } from "@gantry/content";
 import { openDigestCache } from "@gantry/digest-cache";
-import { configFromEnv, systemClock } from "@gantry/kernel";
+import { configFromEnv, retry, systemClock } from "@gantry/kernel";
 import { openHostNetwork } from "@gantry/network";
 import { loadNative, startRuntime } from "@gantry/runtime";
 import { openSnapshots } from "@gantry/snapshots";
@@ -25,11 +25,18 @@ scope.use(await startTelemetry({ service: "node-agent", version: "", instance: c
 const shared = { clock: systemClock, logger };
 mkdirSync(join(config.stateDir, "run"), { recursive: true });
 const native = loadNative();
-const bus = scope.use(await openBus(urls.busUrl, { service: `node-agent ${config.nodeId}`, ...shared }));
 const cache = scope.use(await openDigestCache(urls.cacheUrl, shared));
 const content = scope.use(new HttpContentStore({ address: urls.imageStore, headers: urls.imageStoreToken === "" ? {} : { authorization: `Bearer ${urls.imageStoreToken}` } }));
 const snapshots = scope.use(await openSnapshots({ dir: join(config.stateDir, "snapshots"), native: native.fs, ...shared }));
 const runtime = scope.use(await startRuntime({ socket: join(config.stateDir, "run", "spawner.sock") }));
 const network = scope.use(await openHostNetwork({ native: native.net, instance: config.instance, ...shared }));
+/** Containers are looked after whether there is a broker or not. */
+const closing = new AbortController();
+const bus = retry(() => openBus(urls.busUrl, { service: `node-agent ${config.nodeId}`, heartbeatSeconds: 3, ...shared }), {
+  clock: systemClock, attempts: Number.POSITIVE_INFINITY, baseMs: 200, maxMs: 2_000, signal: closing.signal,
+  onRetry: (e) => logger.warn({ err: e }, "no message broker yet; it is tried again"),
+}).then((opened) => scope.use(opened));
+bus.catch(() => {});
+scope.defer(() => closing.abort());
 await start(config, { bus, cache, content, snapshots, native: native.fs, runtime, network, ...shared }, scope);
 await new Promise((resolve) => { for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, resolve); });

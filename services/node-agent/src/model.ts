@@ -28,10 +28,24 @@ export interface StoredState {
   startedBefore: boolean;
   stoppedByUser: boolean;
   lastDelay: number;
+  /** Key of the command that started it last: the same one, told again, starts nothing. */
+  startKey: string | null;
   /** With a user namespace: which part of the host's IDs it has while it runs. */
   userSlot: number | null;
   /** Of the host when it was started last. */
   boot: string | null;
+}
+
+/** What a start is about to make, written beside the state before the process may run: an agent that dies in between leaves this. */
+export interface StartIntent {
+  readonly key: string | null;
+  /** StartedAt before it: as long as the state says so, this start is not recorded. */
+  readonly after: string;
+  /** Nanoseconds since 1970, as text. */
+  readonly at: string;
+  readonly networks: Record<string, EndpointSettings>;
+  readonly bindings: PortBinding[];
+  readonly userSlot: number | null;
 }
 
 /** A client that attached before the start. */

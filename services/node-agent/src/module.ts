@@ -19,6 +19,7 @@ import { serveHttp } from "./http/server.ts";
 import { observeContainers } from "./metrics.ts";
 import { makeMountPoints } from "./mount-points.ts";
 import { keepRegistered } from "./registration.ts";
+import { Reporter } from "./reports.ts";
 import { restore, startWithAgent } from "./restore.ts";
 import { ContainerStore } from "./store.ts";
 import { Volumes } from "./volumes.ts";
@@ -41,8 +42,12 @@ export const Config = T.Object({
 });
 export type Config = Static<typeof Config>;
 
+/** Deliveries before a command is dead-lettered: each end of an agent that had it in hand is one. */
+const ATTEMPTS = 5;
+
 export interface Ports {
-  readonly bus: Bus;
+  /** The agent begins without it while it is a promise. */
+  readonly bus: Bus | Promise<Bus>;
   readonly clock: Clock;
   readonly logger: Logger;
   /** The image store's blobs. */
@@ -55,15 +60,16 @@ export interface Ports {
 }
 
 /**
- * Finds the containers of an earlier agent, serves `node.<id>` and HTTP, and registers with the scheduler in the background.
- * Containers run on when the scope ends.
+ * Finds the containers of an earlier agent and looks after them, serves HTTP; as soon as there is a bus, serves `node.<id>` and
+ * registers with the scheduler. Containers run on when the scope ends.
  */
 export async function start(config: Config, ports: Ports, scope: Scope): Promise<void> {
   const logger = ports.logger.child({ service: "node-agent", node: config.nodeId });
   const stopping = new AbortController();
   const mask = await boundingSet();
+  const { bus: given, ...others } = ports;
   const agent: Agent = {
-    ...ports, logger, nodeId: config.nodeId, instance: config.instance, cgroupParent: config.cgroupParent, mountPoints: makeMountPoints(join(config.stateDir, "mount-points")),
+    ...others, logger, reporter: new Reporter(ports.clock, logger), nodeId: config.nodeId, instance: config.instance, cgroupParent: config.cgroupParent, mountPoints: makeMountPoints(join(config.stateDir, "mount-points")),
     heldCapabilities: mask === null ? null : capabilitiesFromMask(mask),
     store: new ContainerStore(join(config.stateDir, "containers"), logger), volumes: new Volumes(join(config.stateDir, "volumes"), logger),
     execs: new Execs(), entries: new Map(), ensured: new Map(), order: new KeyedMutex(), stopping: stopping.signal, epoch: 0,
@@ -72,11 +78,22 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   await restore(agent);
   observeContainers(agent, scope);
   const bound = await serveHttp(agent, config.listen, scope);
-  scope.use(await agent.bus.serve(`node.${config.nodeId}`, [
-    ...containerRoutes(agent), ...execRoutes(agent), ...networkRoutes(agent), ...volumeRoutes(agent), ...resyncRoutes(agent),
-  ], { exclusive: true, concurrency: config.concurrency }));
+  startWithAgent(agent);
   const identity = { address: config.address === "" ? bound : config.address, labels: config.labels, stateDir: config.stateDir };
-  keepRegistered(agent, identity, () => startWithAgent(agent), scope);
+  const online = async (bus: Bus): Promise<void> => {
+    agent.reporter.connect(bus);
+    scope.use(await bus.serve(`node.${config.nodeId}`, [
+      ...containerRoutes(agent), ...execRoutes(agent), ...networkRoutes(agent), ...volumeRoutes(agent), ...resyncRoutes(agent),
+    ], { exclusive: true, concurrency: config.concurrency, maxAttempts: ATTEMPTS }));
+    keepRegistered(agent, bus, identity, scope);
+  };
+  if (given instanceof Promise) {
+    given.then(online).catch((e: unknown) => {
+      if (!stopping.signal.aborted) logger.error({ err: e }, "the agent has no bus, and stays alone");
+    });
+  } else {
+    await online(given);
+  }
   // First of all when the scope ends.
   scope.defer(() => stopping.abort());
 }

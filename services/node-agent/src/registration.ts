@@ -1,3 +1,6 @@
+import { statfs } from "node:fs/promises";
+import { loadavg } from "node:os";
+import type { Bus } from "@gantry/bus";
 import { nodeHeartbeat, nodeRegister, type NetworkResource } from "@gantry/contracts";
 import type { Scope } from "@gantry/kernel";
 import type { Agent } from "./context.ts";
@@ -12,17 +15,11 @@ export interface Identity { readonly address: string; readonly labels: Record<st
 
 /**
  * Tells the scheduler of this node: at the start, and whenever the bus or the scheduler was away, so that the scheduler asks for
- * what it missed. `registered` is called once, after the first time.
+ * what it missed.
  */
-export function keepRegistered(agent: Agent, identity: Identity, registered: () => void, scope: Scope): void {
+export function keepRegistered(agent: Agent, bus: Bus, identity: Identity, scope: Scope): void {
   const run = async () => {
-    let first = true;
-    while (!agent.stopping.aborted) {
-      const heartbeatMs = await register(agent, identity);
-      if (first) registered();
-      first = false;
-      await heartbeats(agent, heartbeatMs);
-    }
+    while (!agent.stopping.aborted) await heartbeats(agent, bus, identity.stateDir, await register(agent, bus, identity));
   };
   const running = run().catch((e: unknown) => {
     if (!agent.stopping.aborted) agent.logger.error({ err: e }, "the node is no longer registered");
@@ -30,11 +27,11 @@ export function keepRegistered(agent: Agent, identity: Identity, registered: () 
   scope.defer(() => running);
 }
 
-async function register(agent: Agent, identity: Identity): Promise<number> {
+async function register(agent: Agent, bus: Bus, identity: Identity): Promise<number> {
   for (let delay = FIRST_RETRY_MS; ; delay = Math.min(delay * 2, LONGEST_RETRY_MS)) {
     try {
       const description = await describeNode({ nodeId: agent.nodeId, network: agent.network, ...identity });
-      const { epoch, heartbeatMs, networks } = await agent.bus.call(nodeRegister, description, { timeoutMs: 10_000 });
+      const { epoch, heartbeatMs, networks } = await bus.call(nodeRegister, description, { timeoutMs: 10_000 });
       agent.epoch = Math.max(agent.epoch, epoch);
       for (const network of networks) {
         await keepNetwork(agent, network as unknown as NetworkResource, false).catch((e: unknown) => agent.logger.warn({ err: e, network: network["Name"] }, "could not make a network's bridge"));
@@ -48,13 +45,14 @@ async function register(agent: Agent, identity: Identity): Promise<number> {
   }
 }
 
-/** Until one does not get through. */
-async function heartbeats(agent: Agent, everyMs: number): Promise<void> {
-  for (;;) {
+/** Until one does not get through, or the scheduler has to ask what it was not told. */
+async function heartbeats(agent: Agent, bus: Bus, stateDir: string, everyMs: number): Promise<void> {
+  while (!agent.reporter.takeDropped()) {
     await agent.clock.sleep(everyMs, agent.stopping);
     const running = [...agent.entries.values()].filter((entry) => entry.running !== null).length;
     try {
-      await agent.bus.publish(nodeHeartbeat, { nodeId: agent.nodeId, running, memoryUsedBytes: await memoryUsed() });
+      const [memoryUsedBytes, disk] = await Promise.all([memoryUsed(), statfs(stateDir)]);
+      await bus.publish(nodeHeartbeat, { nodeId: agent.nodeId, running, memoryUsedBytes, cpuLoad: loadavg()[0]!, diskFreeBytes: disk.bavail * disk.bsize });
     } catch (e) {
       agent.logger.warn({ err: e }, "a heartbeat did not get through; the node registers again");
       return;

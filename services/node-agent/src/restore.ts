@@ -2,12 +2,14 @@ import type { EndpointSettings } from "@gantry/contracts";
 import type { NetworkConfig, RestoredState } from "@gantry/network";
 import { bootId } from "@gantry/kernel";
 import type { RunningContainer } from "@gantry/runtime";
+import { rfc3339Nano } from "@gantry/kernel";
 import type { Agent } from "./context.ts";
-import { networkConfig, isDefaultBridge } from "./domain/network-config.ts";
+import { networkConfig, isDefaultBridge, portMap } from "./domain/network-config.ts";
 import { restartDelay, startsWithAgent } from "./domain/restart.ts";
 import { recordExit, scheduleRestart, watch } from "./exit.ts";
 import { startHealthchecks } from "./health.ts";
 import type { Entry } from "./model.ts";
+import { change } from "./reports.ts";
 import { serveNames, startContainer } from "./start.ts";
 
 const HOST_DIED = 255;
@@ -46,12 +48,15 @@ async function find(agent: Agent, entry: Entry): Promise<void> {
     entry.running = found;
     // The agent died between the start and its record.
     if (stored.state.status !== "running" && stored.state.status !== "paused") {
-      stored.startedBefore = true;
-      stored.state = { ...stored.state, status: "running", exitCode: 0 };
+      await adoptStart(agent, entry, rfc3339Nano(found.startedAt));
+      change(agent, entry, { status: "running", exitCode: 0, pid: found.pid });
+      await agent.store.save(entry.id, stored);
     }
     stored.state.pid = found.pid;
     return;
   }
+  // It also ended before it was recorded.
+  if (found !== null && (await agent.store.intent(entry.id))?.after === stored.state.startedAt) await adoptStart(agent, entry, null);
   const thought = stored.state.status === "running" || stored.state.status === "paused" || stored.state.status === "restarting";
   if (!thought) return;
   if (stored.state.status !== "restarting") {
@@ -60,6 +65,21 @@ async function find(agent: Agent, entry: Entry): Promise<void> {
     recordExit(agent, entry, lost ? { exitCode: HOST_DIED, oomKilled: false, finishedAt: agent.clock.nowNano() } : found, "exited");
   }
   await agent.store.save(entry.id, stored);
+}
+
+/** Records the start that an earlier agent had begun. */
+async function adoptStart(agent: Agent, entry: Entry, startedAt: string | null): Promise<void> {
+  const { stored } = entry;
+  const intent = await agent.store.intent(entry.id);
+  stored.startedBefore = true;
+  stored.stoppedByUser = false;
+  stored.startKey = intent?.key ?? stored.startKey;
+  stored.bindings = intent?.bindings ?? [];
+  stored.userSlot = intent?.userSlot ?? stored.userSlot;
+  change(agent, entry, {
+    status: "running", error: "", startedAt: startedAt ?? rfc3339Nano(BigInt(intent?.at ?? agent.clock.nowNano())), networks: intent?.networks ?? stored.state.networks,
+    ports: portMap(stored.bindings),
+  });
 }
 
 async function restoreNetwork(agent: Agent): Promise<void> {
@@ -86,7 +106,7 @@ async function restoreNetwork(agent: Agent): Promise<void> {
   }
 }
 
-/** Starts what Docker starts with its daemon: restart policies of containers that do not run. Call when the scheduler can be told. */
+/** Starts what Docker starts with its daemon: restart policies of containers that do not run. */
 export function startWithAgent(agent: Agent): void {
   for (const entry of agent.entries.values()) {
     const { stored, spec } = entry;

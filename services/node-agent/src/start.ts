@@ -34,9 +34,9 @@ function joined(agent: Agent, mode: string, kind: string): Entry | null {
 
 /**
  * Starts the process of a container that does not run. On failure everything is as before, except that the state says why.
- * The caller holds the container's turn.
+ * The caller holds the container's turn. `key`: that of the command.
  */
-export async function startContainer(agent: Agent, entry: Entry, changes: Partial<ContainerState> = {}): Promise<void> {
+export async function startContainer(agent: Agent, entry: Entry, changes: Partial<ContainerState> = {}, key: string | null = null): Promise<void> {
   const began = performance.now();
   const outcome = (result: "ok" | "failed") => starts.record((performance.now() - began) / 1000, { outcome: result });
   const { config, hostConfig } = entry.spec;
@@ -54,7 +54,11 @@ export async function startContainer(agent: Agent, entry: Entry, changes: Partia
       agent.snapshots.rootfs(entry.id), mountSources(entry.spec.mounts, agent.volumes), hostDevices(hostConfig),
     ]);
     connected = await connectAll(agent, { entry, hostname });
-    if (!network) await writeNetworkFiles(entry, hostname, connected, linkAddresses(entry, agent.entries));
+    const intent = { key, after: entry.stored.state.startedAt, at: String(agent.clock.nowNano()), networks: connected.settings, bindings: [...connected.bindings], userSlot: entry.stored.userSlot };
+    await Promise.all([
+      agent.store.intend(entry.id, intent),
+      network ? null : writeNetworkFiles(entry, hostname, connected, linkAddresses(entry, agent.entries)),
+    ]);
     const points = sources.map((source) => pinned(agent, source, opened));
     const spec = containerSpec({
       id: entry.id, dir: entry.dir, config, hostConfig, rootfs: withMountPoints(rootfs, agent.mountPoints), devices,
@@ -74,6 +78,7 @@ export async function startContainer(agent: Agent, entry: Entry, changes: Partia
     });
     outcome("ok");
     waiters.forEach((waiter, i) => { entry.waiters.delete(waiter); waiter.begin(attached[i]!); });
+    entry.stored.startKey = key ?? entry.stored.startKey;
     started(agent, entry, container, connected, sources, changes);
     await Promise.all([agent.store.save(entry.id, entry.stored), serveNames(agent, entry, container, connected)]);
   } catch (e) {
@@ -144,5 +149,5 @@ async function failed(agent: Agent, entry: Entry, connected: Connected | null, e
   for (const waiter of entry.waiters) waiter.cancel();
   const code = isGantryError(error, "START_FAILED") && typeof error.details["exitCode"] === "number" ? error.details["exitCode"] : 128;
   change(agent, entry, { status: entry.stored.startedBefore ? "exited" : "created", exitCode: code, error: error instanceof Error ? error.message : String(error) });
-  await agent.store.save(entry.id, entry.stored);
+  await Promise.all([agent.store.save(entry.id, entry.stored), agent.store.forgetIntent(entry.id)]);
 }

@@ -27,7 +27,7 @@ async function signal(agent: Agent, entry: Entry, number: number): Promise<boole
   const { running } = entry;
   if (!running) return false;
   // Told first, so that it comes before the death it brings.
-  const told = notice(agent, entry.id, "kill", { signal: String(number) });
+  notice(agent, entry.id, "kill", { signal: String(number) });
   try {
     await running.kill(number);
     if (entry.stored.state.status === "paused" && number === KILL) {
@@ -38,7 +38,6 @@ async function signal(agent: Agent, entry: Entry, number: number): Promise<boole
     if (isGantryError(e, "NOT_RUNNING")) return false;
     throw e;
   }
-  await told;
   return true;
 }
 
@@ -89,7 +88,7 @@ export async function killContainer(agent: Agent, entry: Entry, given: string): 
   const number = parseSignal(given);
   const notRunning = () => fail("NOT_RUNNING", `cannot kill container: ${entry.stored.name}: container ${entry.id} is not running`);
   await agent.order.run(entry.id, async () => {
-    if (await cancelRestart(agent, entry)) { await report(agent, entry, null); return; }
+    if (await cancelRestart(agent, entry)) { report(agent, entry, null); return; }
     if (!entry.running) throw notRunning();
     // Docker's rule: whoever kills with the container's own stop signal, or for good, does not want it back.
     if (number === KILL || number === parseSignal(entry.spec.config.StopSignal || "SIGTERM")) entry.stored.stoppedByUser = true;

@@ -1,10 +1,11 @@
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf, type Logger } from "@gantry/kernel";
-import type { StoredSpec, StoredState } from "./model.ts";
+import type { StartIntent, StoredSpec, StoredState } from "./model.ts";
 
 const ID = /^[0-9a-f]{64}$/;
 const TRASH = ".trash-";
+const INTENT = "starting.json";
 
 /**
  * `<state>/containers/<id>/`: one directory per container. Files are replaced by rename and not synced: they survive every death of
@@ -36,6 +37,24 @@ export class ContainerStore {
 
   save(id: string, state: StoredState): Promise<void> {
     return this.#write(id, "state.json", state);
+  }
+
+  /** Not replaced by rename: a torn one is none. */
+  intend(id: string, intent: StartIntent): Promise<void> {
+    return writeFile(join(this.dir(id), INTENT), JSON.stringify(intent), { mode: 0o600 });
+  }
+
+  async intent(id: string): Promise<StartIntent | null> {
+    try {
+      return JSON.parse(await readFile(join(this.dir(id), INTENT), "utf8")) as StartIntent;
+    } catch (e) {
+      if (errnoOf(e) === "ENOENT" || e instanceof SyntaxError) return null;
+      throw e;
+    }
+  }
+
+  forgetIntent(id: string): Promise<void> {
+    return rm(join(this.dir(id), INTENT), { force: true });
   }
 
   async #write(id: string, name: string, value: unknown): Promise<void> {

@@ -36,17 +36,19 @@ export function containerRoutes(agent: Agent): Route[] {
       });
     }),
 
-    on(nodeContainerStart, async (body) => {
+    on(nodeContainerStart, async (body, { messageId }) => {
       const entry = commanded(body);
       return agent.order.run(entry.id, async () => {
+        // Done before, by this agent or one that ended before it could say so; it may have ended since.
+        if (entry.stored.startKey === messageId) return { ...told(entry), alreadyStarted: false };
         if (agent.entries.get(entry.id) !== entry || entry.removing) throw fail("CONFLICT", "container is marked for removal and cannot be started");
         if (entry.stored.state.status === "paused") throw fail("CONFLICT", "cannot start a paused container, try unpause instead");
         if (entry.running || entry.restart) return { ...told(entry), alreadyStarted: true };
         try {
           entry.stored.lastDelay = 0;
-          await startContainer(agent, entry, { restartCount: 0 });
+          await startContainer(agent, entry, { restartCount: 0 }, messageId);
         } catch (e) {
-          await report(agent, entry, null);
+          report(agent, entry, null);
           throw e;
         }
         return { ...told(entry), alreadyStarted: false };
@@ -81,7 +83,12 @@ export function containerRoutes(agent: Agent): Route[] {
       });
     }),
 
-    on(nodeContainerRemove, async (body) => ({ removedVolumes: await removeContainer(agent, commanded(body), body) })),
+    on(nodeContainerRemove, async (body) => {
+      checkEpoch(agent, body.epoch);
+      // After a creation that is under way.
+      const entry = await agent.order.run(body.id, async () => commanded(body));
+      return { removedVolumes: await removeContainer(agent, entry, body) };
+    }),
 
     on(nodeContainerDiff, async (body) => diffContainer(agent, commanded(body), body.pause)),
 

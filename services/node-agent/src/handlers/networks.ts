@@ -65,11 +65,13 @@ async function disconnect(agent: Agent, entry: Entry, networkId: string): Promis
 
 export function networkRoutes(agent: Agent): Route[] {
   return [
-    on(nodeNetworkCreate, async ({ network, unused }) => {
+    on(nodeNetworkCreate, async ({ network, unused, epoch = agent.epoch }) => {
+      checkEpoch(agent, epoch);
       await keepNetwork(agent, network as unknown as NetworkResource, unused);
       return {};
     }),
-    on(nodeNetworkRemove, async ({ networkId }) => {
+    on(nodeNetworkRemove, async ({ networkId, epoch = agent.epoch }) => {
+      checkEpoch(agent, epoch);
       agent.ensured.delete(networkId);
       await agent.network.removeNetwork(networkId);
       return {};
@@ -91,11 +93,15 @@ export function networkRoutes(agent: Agent): Route[] {
 
 export function volumeRoutes(agent: Agent): Route[] {
   return [
-    on(nodeVolumeCreate, async ({ name, options }) => {
+    on(nodeVolumeCreate, async ({ name, options, epoch = agent.epoch }) => {
+      checkEpoch(agent, epoch);
       if (Object.keys(options).length > 0) throw fail("NOT_IMPLEMENTED", "options of the local volume driver are not there yet");
       return { mountpoint: (await agent.volumes.ensure(name)).path };
     }),
-    on(nodeVolumeRemove, async ({ name }) => {
+    on(nodeVolumeRemove, async ({ name, epoch = agent.epoch }) => {
+      checkEpoch(agent, epoch);
+      const user = [...agent.entries.values()].find((entry) => entry.spec.mounts.some((mount) => mount.Type === "volume" && mount.Name === name));
+      if (user) throw fail("CONFLICT", `remove ${name}: volume is in use - [${user.id}]`);
       await agent.volumes.remove(name);
       return {};
     }),
