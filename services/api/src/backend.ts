@@ -1,6 +1,6 @@
 import type { Bus } from "@gantry/bus";
 import type { ContentStore } from "@gantry/content";
-import { containerLocate, type ReplyOf } from "@gantry/contracts";
+import { containerLocate, fail, type ReplyOf } from "@gantry/contracts";
 import type { Clock, Logger } from "@gantry/kernel";
 import type { Guard } from "./auth/guard.ts";
 import type { EventHub } from "./event-hub.ts";
@@ -25,8 +25,16 @@ export interface Backend {
 
 export type Located = ReplyOf<typeof containerLocate>;
 
-export function locate(backend: Pick<Backend, "bus">, ref: string): Promise<Located> {
+/** Where a container is, also while its node is unreachable. */
+export function find(backend: Pick<Backend, "bus">, ref: string): Promise<Located> {
   return backend.bus.call(containerLocate, { ref });
+}
+
+/** Where a container is, to go there: NODE_UNREACHABLE, which says why, while nobody can. */
+export async function locate(backend: Pick<Backend, "bus">, ref: string): Promise<Located> {
+  const located = await find(backend, ref);
+  if (located.unreachable !== undefined) throw fail("NODE_UNREACHABLE", located.unreachable, { details: { node: located.nodeId } });
+  return located;
 }
 
 /** Options of calls that take as long as the work does: bounded by the client's patience. */

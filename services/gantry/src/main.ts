@@ -6,6 +6,7 @@ import { buildsCommand } from "./commands/builds.ts";
 import { containerCommands } from "./commands/containers.ts";
 import { down } from "./commands/down.ts";
 import { imageCommands } from "./commands/images.ts";
+import { nodeCommands } from "./commands/nodes.ts";
 import { objectCommands } from "./commands/objects.ts";
 import { serviceCommands } from "./commands/services.ts";
 import { tokenCommand } from "./commands/tokens.ts";
@@ -25,6 +26,7 @@ const defaultHost = () => `unix://${join(stateDirOf(undefined, root), "run", "do
 for (const command of [
   up(root), down(root), base(root, defaultHost),
   ...serviceCommands(), ...containerCommands(defaultHost), ...imageCommands(defaultHost), ...objectCommands(defaultHost), buildsCommand(defaultHost), tokenCommand(defaultHost),
+  ...nodeCommands(defaultHost),
 ]) program.addCommand(command);
 
 try {

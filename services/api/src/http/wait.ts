@@ -1,5 +1,5 @@
 import { isGantryError } from "@gantry/kernel";
-import { type Backend, locate } from "../backend.ts";
+import { type Backend, find } from "../backend.ts";
 import { parseCondition, Wait, type WaitResult } from "../domain/wait.ts";
 import { text } from "../domain/query.ts";
 import type { Exchange, Route } from "./exchange.ts";
@@ -14,7 +14,7 @@ export function waitRoutes(backend: WaitBackend): Route[] {
   return [{ method: "POST", path: "/containers/:id/wait", handle: async (x) => {
     const wait = new Wait(parseCondition(text(x.query, "condition")));
     const seq = backend.events.seq;
-    const container = await locate(backend, x.param("id"));
+    const container = await find(backend, x.param("id"));
     const output = x.open("application/json");
     const result = wait.look(container) ?? await happens(backend, x, wait, container.id, seq);
     if (result !== null) output.end(`${JSON.stringify(result)}\n`);
@@ -44,7 +44,7 @@ async function lookAgain(backend: WaitBackend, id: string, wait: Wait, take: (re
   for (;;) {
     try {
       await backend.clock.sleep(LOOK_AGAIN_MS, ended);
-      take(wait.look(await locate(backend, id)));
+      take(wait.look(await find(backend, id)));
     } catch (error) {
       if (ended.aborted) return;
       // A scheduler that does not answer is asked again; it has not said that the container is gone.

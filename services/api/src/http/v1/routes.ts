@@ -4,6 +4,7 @@ import { buildLogRoutes } from "./build-logs.ts";
 import { buildRoutes } from "./builds.ts";
 import { docsRoutes } from "./docs.ts";
 import { liveRoutes } from "./live.ts";
+import { nodeRoutes } from "./nodes.ts";
 import { sessionRoutes } from "./session.ts";
 import { tokenRoutes } from "./tokens.ts";
 import type { V1App } from "./types.ts";
@@ -14,4 +15,4 @@ import type { V1App } from "./types.ts";
  */
 export type V1Family = (app: V1App, backend: Backend) => void;
 
-export const v1Families: readonly V1Family[] = [docsRoutes, buildRoutes, buildLogRoutes, blobRoutes, liveRoutes, tokenRoutes, sessionRoutes];
+export const v1Families: readonly V1Family[] = [docsRoutes, buildRoutes, buildLogRoutes, blobRoutes, liveRoutes, nodeRoutes, tokenRoutes, sessionRoutes];
