@@ -9,6 +9,8 @@ import { rfc3339Nano, systemClock } from "@gantry/kernel";
 export class PaperNode {
   readonly containers = new Map<string, { seq: number; state: ContainerState }>();
   readonly epochs: number[] = [];
+  /** How often each was started. */
+  readonly starts = new Map<string, number>();
   readonly volumes = new Set<string>();
   /** Thrown by the next start. */
   failure: Error | null = null;
@@ -23,6 +25,12 @@ export class PaperNode {
 
   async register(): Promise<void> {
     await this.#bus.call(nodeRegister, { nodeId: this.#nodeId, hostname: "h", address: "unix:/none", cpus: 4, memoryBytes: 8e9, labels: {}, platform: { subnets: this.subnets } });
+  }
+
+  /** As an agent: commands of an earlier epoch than the last are refused. */
+  obey(epoch: number): void {
+    if (epoch < Math.max(0, ...this.epochs.slice(-1))) throw fail("STALE_EPOCH", `epoch ${epoch} is over`);
+    this.epochs.push(epoch);
   }
 
   change(id: string, over: Partial<ContainerState>): { seq: number; state: ContainerState } {
@@ -46,7 +54,9 @@ export class PaperNode {
     const state = (id: string) => this.change(id, {});
     return this.#bus.serve(`node.${this.#nodeId}`, [
       on(nodeContainerCreate, async ({ id, epoch, mounts }) => {
-        this.epochs.push(epoch);
+        this.obey(epoch);
+        const known = this.containers.get(id);
+        if (known) return { ...known, warnings: [] };
         const made: ContainerState = {
           status: "created", pid: 0, exitCode: 0, error: "", oomKilled: false, startedAt: "0001-01-01T00:00:00Z", finishedAt: "0001-01-01T00:00:00Z", restartCount: 0, networks: {}, ports: {},
           mounts: mounts.map((mount) => ({ Type: mount["Type"], Name: mount["Name"], Source: `/v/${String(mount["Name"])}`, Destination: mount["Destination"], RW: true })), paths: {}, health: null,
@@ -55,9 +65,10 @@ export class PaperNode {
         return { state: made, seq: 1, warnings: [] };
       }),
       on(nodeContainerStart, async ({ id, epoch }) => {
-        this.epochs.push(epoch);
+        this.obey(epoch);
         if (this.failure) throw this.failure;
         if (state(id).state.status === "running") return { ...state(id), alreadyStarted: true };
+        this.starts.set(id, (this.starts.get(id) ?? 0) + 1);
         return { ...this.change(id, { status: "running", pid: 42, startedAt: now(), networks: { bridge: { IPAddress: "172.17.0.2", EndpointID: "e".repeat(64) } } }), alreadyStarted: false };
       }),
       on(nodeContainerStop, async ({ id }) => {
@@ -75,7 +86,7 @@ export class PaperNode {
         return { removedVolumes: volumes ? known.state.mounts.map((mount) => String(mount["Name"])) : [] };
       }),
       on(nodeContainerSize, async () => ({ sizeRw: 5, sizeRootFs: 105 })),
-      on(nodeResync, async () => ({ containers: [...this.containers].map(([id, { seq, state: known }]) => ({ id, seq, state: known })) })),
+      on(nodeResync, async ({ epoch }) => (this.obey(epoch), { containers: [...this.containers].map(([id, { seq, state: known }]) => ({ id, seq, state: known })) })),
       on(nodeNetworkCreate, async () => ({})),
       on(nodeNetworkRemove, async () => ({})),
       on(nodeVolumeCreate, async ({ name }) => { this.volumes.add(name); return { mountpoint: `/v/${name}` }; }),
