@@ -14,8 +14,8 @@ export interface LeaseTimes {
   readonly silentMs: number;
 }
 
-/** A scheduler that is gone is replaced within four seconds: `silentMs`, a look, and what the beginning takes. */
-export const LEASE: LeaseTimes = { beatMs: 500, sureMs: 2_500, silentMs: 3_000 };
+/** A scheduler that is gone is replaced in three seconds: `silentMs`, two looks, and what the beginning takes. */
+export const LEASE: LeaseTimes = { beatMs: 300, sureMs: 2_000, silentMs: 2_400 };
 
 export interface ElectionOptions {
   readonly database: Database<SchedulerTables>;
@@ -70,14 +70,19 @@ export class Election implements AsyncDisposable {
 
   /** True when the lease is this scheduler's. */
   async #standBy(): Promise<boolean> {
-    const { lease, clock, instance } = this.#options;
+    const { lease, clock, instance, logger } = this.#options;
+    let told = false;
     if (lease === null) return this.#take(await this.#read());
     let watch: Watch | null = null;
     while (!this.#closing.signal.aborted) {
       const row = await within(this.#read(), lease.silentMs, clock);
       watch = look(watch, `${row.epoch} ${row.beat}`, this.#monotonic(), lease.beatMs);
       // What it held itself in an earlier term is its own to take.
-      if (row.holder !== "" && row.holder !== instance) this.#settled.resolve();
+      if (row.holder !== "" && row.holder !== instance && !told) {
+        told = true;
+        logger.info({ holder: row.holder, epoch: row.epoch }, "another scheduler is the active one; this one waits");
+        this.#settled.resolve();
+      }
       if (row.holder === "" || row.holder === instance || watch.silentMs >= lease.silentMs) return this.#take(row);
       await clock.sleep(lease.beatMs, this.#closing.signal);
     }
