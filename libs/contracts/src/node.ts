@@ -28,6 +28,8 @@ export const nodeRegister = command("scheduler.node.register.v1", NodeDescriptio
 export const nodeHeartbeat = event("node.heartbeat.v1", T.Object({ nodeId: T.String(), running: T.Integer(), memoryUsedBytes: T.Integer(),
   /** The load average of one minute. */
   cpuLoad: T.Optional(T.Number()), diskFreeBytes: T.Optional(T.Integer()) }));
+/** What a scheduler says to itself over the broker: as long as it does not hear that, it cannot tell whether nodes are silent. */
+export const schedulerEcho = event("scheduler.echo.v1", T.Object({ instance: T.String() }));
 /** Asked by a scheduler that may have lost track: every container the node has, with the number of its last report. */
 export const nodeResync = command("node.resync.v1", T.Object({ epoch: T.Integer() }),
   T.Object({ containers: T.Array(T.Object({ id: Id, seq: T.Integer(), state: ContainerState })) }));

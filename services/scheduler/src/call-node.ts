@@ -46,6 +46,7 @@ export function checkReachable(context: Context, nodeId: string): void {
   if (context.liveness.lost(nodeId).aborted) throw unreachable(context, nodeId);
 }
 
-function unreachable(context: Context, nodeId: string, cause?: unknown): GantryError {
+/** What a call to such a node is answered. */
+export function unreachable(context: Context, nodeId: string, cause?: unknown): GantryError {
   return fail("NODE_UNREACHABLE", unreachableText({ nodeId, since: context.liveness.heardAt(nodeId) }, context.clock.now()), { cause, details: { node: nodeId } });
 }

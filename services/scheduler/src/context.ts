@@ -25,4 +25,4 @@ export interface Context {
   readonly ranAndGone: Set<string>;
 }
 
-export { callNode, checkReachable } from "./call-node.ts";
+export { callNode, checkReachable, unreachable } from "./call-node.ts";

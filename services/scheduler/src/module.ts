@@ -19,7 +19,7 @@ import { ImageNames } from "./image-names.ts";
 import { Leadership } from "./leadership.ts";
 import { observeScheduler } from "./metrics.ts";
 import { NodeLiveness } from "./node-liveness.ts";
-import { recordNodeStates, watchLeases } from "./node-watch.ts";
+import { listenToItself, recordNodeStates, watchLeases } from "./node-watch.ts";
 import { resyncSoon } from "./resync.ts";
 import { migrations } from "./store/migrations.ts";
 import { listNodes } from "./store/nodes.ts";
@@ -58,8 +58,10 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   const { bus, clock, database } = ports;
   const logger = ports.logger.child({ service: "scheduler" });
   const leadership = new Leadership(database);
+  const instance = ports.instance ?? "only";
+  const lease = database.kind === "sqlite" ? null : LEASE;
   const context: Context = {
-    bus, clock, database, logger, leader: leadership, liveness: new NodeLiveness(clock), images: new ImageNames(bus), random: Math.random, reserve: config.reserve,
+    bus, clock, database, logger, leader: leadership, liveness: new NodeLiveness(clock, { echoes: lease !== null }), images: new ImageNames(bus), random: Math.random, reserve: config.reserve,
     restarting: new Set(), ranAndGone: new Set(),
   };
   const routes = [
@@ -72,10 +74,10 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
 
   watchLeases(context, scope);
   observeScheduler(context, scope);
+  if (lease !== null) await listenToItself(context, instance, scope);
   scope.use(await bus.subscribe([heartbeatRoute(context), context.images.route()]));
   scope.use(await bus.serve("scheduler", queries, { only: "queries", concurrency: config.concurrency }));
-  const lease = database.kind === "sqlite" ? null : LEASE;
-  const election = scope.use(new Election({ database, clock, logger, leadership, instance: ports.instance ?? "only", lease, lead: async (term) => {
+  const election = scope.use(new Election({ database, clock, logger, leadership, instance, lease, lead: async (term) => {
     term.use(relayOutbox(database, bus, { logger }));
     recordNodeStates(context, term);
     // In order, and kept while no scheduler is active.

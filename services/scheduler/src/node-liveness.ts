@@ -3,8 +3,11 @@ import type { Clock } from "@gantry/kernel";
 /** How often nodes send their heartbeat, and after how long without one they count as unreachable. Milliseconds. */
 export const HEARTBEAT_MS = 2_000;
 export const LEASE_MS = 3 * HEARTBEAT_MS;
-/** How often `tick` is called. */
+/** How often `tick` is called, and a scheduler listens whether it hears itself. */
 export const TICK_MS = 500;
+/** How long nodes may take to be connected again after a broker that was away. */
+const RECONNECT_MS = 6_000;
+const DEAF_MS = 4 * TICK_MS;
 
 export interface Load { readonly running: number; readonly memoryUsedBytes: number; readonly cpuLoad: number; readonly diskFreeBytes: number | null }
 
@@ -12,15 +15,19 @@ interface Heard { at: number; load: Load | null; lost: AbortController }
 
 /**
  * When each node was last heard of. A node not heard yet has one lease from the beginning. Time in which this process itself did not
- * run (stopped, or starved) is nobody's silence.
+ * run (stopped, or starved), or did not hear its own echo (the broker was away), is nobody's silence.
  */
 export class NodeLiveness {
   readonly #clock: Clock;
   readonly #heard = new Map<string, Heard>();
+  readonly #echoes: boolean;
+  /** When it was known last that this process runs and hears. */
   #ticked: number;
 
-  constructor(clock: Clock) {
+  /** `echoes`: `echo` is called whenever this scheduler hears itself. */
+  constructor(clock: Clock, { echoes = false }: { echoes?: boolean } = {}) {
     this.#clock = clock;
+    this.#echoes = echoes;
     this.#ticked = clock.now();
   }
 
@@ -61,11 +68,24 @@ export class NodeLiveness {
   tick(): void {
     this.#catchUp();
     for (const heard of this.#heard.values()) if (!this.#isAlive(heard)) heard.lost.abort();
-    this.#ticked = this.#clock.now();
+    if (!this.#echoes) this.#ticked = this.#clock.now();
+  }
+
+  /** This process hears itself. After a time in which it did not, nodes get some more to be heard. */
+  echo(): void {
+    const now = this.#clock.now();
+    const deaf = now - this.#ticked > DEAF_MS;
+    this.#catchUp();
+    this.#ticked = now;
+    if (deaf) for (const heard of this.#heard.values()) if (this.#isAlive(heard)) heard.at = Math.max(heard.at, now - LEASE_MS + RECONNECT_MS);
   }
 
   #isAlive(heard: Heard): boolean {
-    return this.#clock.now() - heard.at < LEASE_MS;
+    return this.#isAliveAt(heard, this.#clock.now());
+  }
+
+  #isAliveAt(heard: Heard, time: number): boolean {
+    return time - heard.at < LEASE_MS;
   }
 
   #of(nodeId: string): Heard {
@@ -77,7 +97,7 @@ export class NodeLiveness {
   #catchUp(): void {
     const late = this.#clock.now() - this.#ticked - 2 * TICK_MS;
     if (late <= 0) return;
-    for (const heard of this.#heard.values()) heard.at = Math.min(this.#clock.now(), heard.at + late);
-    this.#ticked = this.#clock.now();
+    for (const heard of this.#heard.values()) if (this.#isAliveAt(heard, this.#ticked)) heard.at = Math.min(this.#clock.now(), heard.at + late);
+    this.#ticked += late;
   }
 }

@@ -1,3 +1,5 @@
+import { on } from "@gantry/bus";
+import { schedulerEcho } from "@gantry/contracts";
 import { rfc3339Nano, describeError, type Scope } from "@gantry/kernel";
 import type { Context } from "./context.ts";
 import { emitNode } from "./docker-events.ts";
@@ -11,6 +13,23 @@ export function watchLeases(context: Context, scope: Scope): void {
   const timer = setInterval(() => context.liveness.tick(), TICK_MS);
   timer.unref();
   scope.defer(() => clearInterval(timer));
+}
+
+/** Says something over the broker to itself, again and again, and listens for it. */
+export async function listenToItself(context: Context, instance: string, scope: Scope): Promise<void> {
+  const stop = new AbortController();
+  scope.use(await context.bus.subscribe([on(schedulerEcho, async (echo) => {
+    if (echo.instance === instance) context.liveness.echo();
+    return echo;
+  })]));
+  const running = (async () => {
+    while (!stop.signal.aborted) {
+      await context.bus.publish(schedulerEcho, { instance }).catch(() => undefined);
+      await context.clock.sleep(TICK_MS, stop.signal).catch(() => undefined);
+    }
+  })();
+  scope.defer(() => { stop.abort(); });
+  running.catch((e: unknown) => context.logger.error({ err: e }, "the scheduler does not listen to itself any more"));
 }
 
 /** Records which nodes are unreachable, and which are back, for as long as the scope lasts: for the active scheduler. */

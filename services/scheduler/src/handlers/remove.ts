@@ -1,7 +1,7 @@
 import { on, type Route } from "@gantry/bus";
 import { containerPrune, containerRemove, fail, nodeContainerRemove, nodeContainerSize } from "@gantry/contracts";
-import { isGantryError, rfc3339Nano } from "@gantry/kernel";
-import { callNode, type Context } from "../context.ts";
+import { isGantryError, rfc3339Nano, type GantryError } from "@gantry/kernel";
+import { callNode, unreachable, type Context } from "../context.ts";
 import { emit, emitContainer } from "../docker-events.ts";
 import { checkFilters, matchesLabels } from "../domain/filters.ts";
 import type { ContainerRecord } from "../domain/record.ts";
@@ -19,6 +19,8 @@ const TIMEOUT_MS = 120_000;
  */
 export async function removeContainer(context: Context, record: ContainerRecord, options: { force: boolean; volumes: boolean; key?: string }): Promise<void> {
   const { id, nodeId, name, state } = record;
+  // What is known of it may be old: whether it runs is not to be said.
+  if (!options.force && context.liveness.lost(nodeId).aborted) throw cannotRemove(name, unreachable(context, nodeId));
   if (!options.force && state.status === "paused") {
     throw fail("CONFLICT", `cannot remove container "/${name}": container is paused and must be unpaused first`);
   }
@@ -35,7 +37,7 @@ export async function removeContainer(context: Context, record: ContainerRecord,
       { timeoutMs: TIMEOUT_MS, ...(options.key === undefined ? {} : { key: `${options.key}/remove` }) }));
   } catch (e) {
     if (isGantryError(e, "NODE_UNREACHABLE")) {
-      if (!options.force) throw fail("NODE_UNREACHABLE", `cannot remove container "/${name}": ${e.message}; with -f it is taken off the list, and its node removes it then`, { cause: e, details: e.details });
+      if (!options.force) throw cannotRemove(name, e);
       later = true;
     } else if (!isGantryError(e, "NO_SUCH_CONTAINER")) {
       // Else it is gone from the node already: only the record is left.
@@ -51,6 +53,10 @@ export async function removeContainer(context: Context, record: ContainerRecord,
     }
     await emitContainer(outbox, context.clock, record, "destroy");
   });
+}
+
+function cannotRemove(name: string, why: GantryError): GantryError {
+  return fail("NODE_UNREACHABLE", `cannot remove container "/${name}": ${why.message}; with -f it is taken off the list, and its node removes it then`, { cause: why, details: { ...why.details } });
 }
 
 export function removeRoutes(context: Context): Route[] {

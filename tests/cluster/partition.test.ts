@@ -1,0 +1,123 @@
+/** Hosts that are cut off, agents without a broker, agents that are killed over a command: what runs goes on, and all agree afterwards. */
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { eventually } from "../support/command.ts";
+import { sharedTestbed } from "../testbed/shared.ts";
+import type { Testbed } from "../testbed/testbed.ts";
+
+const CUT_MS = 20_000;
+
+let bed: Testbed;
+before(async () => { bed = await sharedTestbed(); });
+after(() => bed[Symbol.asyncDispose]());
+
+const on = (host: string) => ["-e", `constraint:node==${host}`];
+const inspect = (name: string, format: string) => bed.ok(["inspect", "--type", "container", "-f", format, name]);
+const status = (name: string) => bed.ok(["ps", "-a", "--filter", `name=^${name}$`, "--format", "{{.State}}|{{.Status}}"]);
+const dirOf = (host: string, id: string) => join(bed.hosts[host]!.dir, "state", "containers", id);
+const COUNT = "i=0; while true; do i=$((i+1)); echo $i; sleep 0.1; done";
+
+test("a host cut off for 20 s and healed: its containers ran on, ps said so meanwhile, and all agree afterwards", async (t) => {
+  const host = "agent-2";
+  const all = ["counts", "leaves", "temporary", "returns", "goes", "elsewhere"];
+  t.after(async () => {
+    await bed.heal(host);
+    await bed.ready();
+    await bed.docker(["rm", "-f", ...all]);
+  });
+  await bed.ok(["run", "-d", "--name", "counts", ...on(host), "busybox", "sh", "-c", COUNT]);
+  await bed.ok(["run", "-d", "--name", "leaves", ...on(host), "busybox", "sh", "-c", "sleep 8; exit 9"]);
+  await bed.ok(["run", "-d", "--rm", "--name", "temporary", ...on(host), "busybox", "sleep", "8"]);
+  await bed.ok(["run", "-d", "--name", "returns", "--restart", "always", ...on(host), "busybox", "sh", "-c", "echo begun; sleep 4"]);
+  await bed.ok(["run", "-d", "--name", "goes", ...on(host), "busybox", "sleep", "1000"]);
+  const [pid, goes, temporary] = await Promise.all([inspect("counts", "{{.State.Pid}}"), inspect("goes", "{{.Id}}"), inspect("temporary", "{{.Id}}")]);
+
+  const cutAt = performance.now();
+  await bed.cut(host);
+  await eventually("the node to be unreachable", async () => (await status("counts")).includes("unreachable"), CUT_MS);
+  t.diagnostic(`unreachable after ${Math.round(performance.now() - cutAt)} ms`);
+  assert.match(await status("counts"), /^running\|Up .* \(unreachable: node agent-2\)$/);
+  assert.equal(await inspect("counts", "{{.State.Status}} {{.Node.ID}} {{.Node.State}}"), "running agent-2 unreachable");
+  assert.match(await bed.gantry(["node", "ls"]), /^agent-2 .* unreachable /m);
+
+  for (const args of [["logs", "counts"], ["exec", "counts", "true"], ["stop", "counts"], ["rm", "leaves"], ["start", "leaves"]]) {
+    const before = performance.now();
+    const { code, stderr } = await bed.docker(args);
+    assert.notEqual(code, 0, args.join(" "));
+    assert.match(stderr, /node agent-2 is unreachable since 20\d\d-\S+Z \(.*\): its containers run on/, args.join(" "));
+    assert.ok(performance.now() - before < 5_000, `${args.join(" ")} fails at once`);
+  }
+  const refused = await bed.docker(["create", ...on(host), "busybox", "true"]);
+  assert.match(refused.stderr, /node agent-2: is unreachable since/);
+  await bed.ok(["run", "-d", "--name", "elsewhere", "busybox", "sleep", "1000"]);
+  assert.notEqual(await bed.hostOf("elsewhere"), host);
+  assert.equal(await bed.ok(["rm", "-f", "goes"]), "goes");
+  assert.equal(await status("goes"), "");
+  assert.ok(existsSync(dirOf(host, goes)), "its host does not know yet");
+  assert.equal((await bed.exec(host, "kill", ["-0", pid])).code, 0);
+
+  await new Promise((resolve) => { setTimeout(resolve, Math.max(0, CUT_MS - (performance.now() - cutAt))); });
+  const healedAt = performance.now();
+  await bed.heal(host);
+  await eventually("the node to be back", async () => !(await status("counts")).includes("unreachable"));
+  t.diagnostic(`back after ${Math.round(performance.now() - healedAt)} ms`);
+  await eventually("the end that was not seen", async () => (await inspect("leaves", "{{.State.Status}} {{.State.ExitCode}}")) === "exited 9");
+  await eventually("the one of --rm to be gone", async () => (await status("temporary")) === "" && !existsSync(dirOf(host, temporary)));
+  await eventually("the one that was removed to be gone from its host", async () => !existsSync(dirOf(host, goes)));
+  assert.equal(await inspect("counts", "{{.State.Status}} {{.State.Pid}}"), `running ${pid}`);
+  const counted = (await bed.ok(["logs", "counts"])).split("\n").map(Number);
+  assert.deepEqual(counted, counted.map((_, i) => i + 1));
+  assert.ok(counted.length > 150, `${counted.length} lines of 20 s`);
+  const restarts = Number(await inspect("returns", "{{.RestartCount}}"));
+  assert.ok(restarts >= 3, `restarted ${restarts} times, also while it was cut off`);
+  assert.equal(await bed.ok(["exec", "counts", "echo", "reached"]), "reached");
+});
+
+test("an agent that starts while the broker is away looks after its containers, and tells later", async (t) => {
+  const host = "agent-1";
+  t.after(async () => {
+    for (const { name, pid } of bed.processes()) if (pid === null) await bed.start(name);
+    await bed.ready();
+    await bed.docker(["rm", "-f", "lasts", "again", "brief"]);
+  });
+  await bed.ok(["run", "-d", "--name", "lasts", ...on(host), "busybox", "sh", "-c", COUNT]);
+  await bed.ok(["run", "-d", "--name", "again", "--restart", "always", ...on(host), "busybox", "sh", "-c", "echo begun; sleep 2"]);
+  await bed.ok(["run", "-d", "--name", "brief", ...on(host), "busybox", "sh", "-c", "sleep 3; exit 4"]);
+  const [pid, again] = await Promise.all([inspect("lasts", "{{.State.Pid}}"), inspect("again", "{{.Id}}")]);
+  const begun = async () => Number((await bed.exec(host, "sh", ["-c", `grep -ao begun ${join(dirOf(host, again), "log")} | wc -l`])).stdout);
+
+  await bed.kill("rabbit");
+  await bed.kill(host);
+  await bed.start(host);
+  const before = await begun();
+  await eventually("restarts without a broker", async () => await begun() >= before + 2, 30_000);
+  assert.equal((await bed.exec(host, "kill", ["-0", pid])).code, 0);
+  await bed.start("rabbit");
+  await eventually("what ended meanwhile to be told", async () => (await bed.docker(["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "brief"])).stdout.trim() === "exited 4");
+  await eventually("the node to take commands", async () => (await bed.docker(["exec", "lasts", "true"])).code === 0);
+  assert.equal(await inspect("lasts", "{{.State.Status}} {{.State.Pid}}"), `running ${pid}`);
+  assert.ok(Number(await inspect("again", "{{.RestartCount}}")) >= 2);
+});
+
+test("SIGKILL of an agent amid ten creations and starts: each is carried out once", async (t) => {
+  const host = "agent-3";
+  const all = Array.from({ length: 10 }, (_, i) => `once${i + 1}`);
+  t.after(async () => {
+    await bed.ready();
+    await bed.docker(["rm", "-f", ...all]);
+  });
+  const runs = Promise.all(all.map((name) => bed.docker(["run", "-d", "--name", name, ...on(host), "busybox", "echo", `ran ${name}`])));
+  await eventually("some to be there", async () => (await bed.ok(["ps", "-aq", "--filter", "name=^once"])).split("\n").filter(Boolean).length >= 2);
+  await bed.kill(host);
+  await bed.start(host);
+  const results = await runs;
+  assert.deepEqual(results.map(({ code }) => code), all.map(() => 0), results.map(({ stderr }) => stderr).join(""));
+  for (const name of all) {
+    await eventually(`${name} to end`, async () => (await inspect(name, "{{.State.Status}} {{.State.ExitCode}}")) === "exited 0");
+    assert.equal(await bed.ok(["logs", name]), `ran ${name}`);
+  }
+  const kept = (await bed.exec(host, "ls", [join(bed.hosts[host]!.dir, "state", "containers")])).stdout.split("\n").filter((name) => /^[0-9a-f]{64}$/.test(name));
+  assert.equal(kept.length, all.length, "nothing half made is left");
+});
