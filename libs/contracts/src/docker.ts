@@ -161,7 +161,8 @@ export interface MountPoint {
   VolumeOptions: Record<string, string>;
 }
 
-export interface EndpointIpamConfig { IPv4Address: string; IPv6Address: string; LinkLocalIPs: string[] }
+/** As in Docker, what was not asked for is not there. */
+export interface EndpointIpamConfig { IPv4Address?: string; IPv6Address?: string; LinkLocalIPs?: string[] }
 /** Docker's EndpointSettings; the part before IPAMConfig's siblings is what the user asked for, the rest what the node set up. */
 export interface EndpointSettings {
   IPAMConfig: EndpointIpamConfig | null;

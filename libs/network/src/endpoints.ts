@@ -1,9 +1,9 @@
-import { fail } from "@gantry/contracts";
+import { fail, type EndpointSettings } from "@gantry/contracts";
 import { newId, shortId } from "@gantry/kernel";
 import { AddressAllocator, macOf, parseMac } from "./addresses.ts";
 import { withPrefix } from "./host-subnets.ts";
 import { vethName } from "./names.ts";
-import type { Endpoint, EndpointRequest, EndpointSettings, NetworkConfig } from "./port.ts";
+import type { Endpoint, EndpointRequest, NetworkConfig } from "./port.ts";
 
 interface Claim { ip: string; ip6: string | null }
 interface NetworkState { config: NetworkConfig; v4: AddressAllocator; v6: AddressAllocator | null; claims: Map<string, Claim> }

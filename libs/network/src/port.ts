@@ -1,3 +1,4 @@
+import type { EndpointSettings } from "@gantry/contracts";
 import type { Clock, Logger } from "@gantry/kernel";
 import type { NativeNet, NetworkInterface } from "@gantry/runtime";
 
@@ -43,30 +44,12 @@ export interface EndpointRequest {
   dns: boolean;
 }
 
-/** Docker's EndpointSettings, as `docker inspect` shows them. */
-export interface EndpointSettings {
-  IPAMConfig: { IPv4Address?: string; IPv6Address?: string } | null;
-  Links: string[] | null;
-  Aliases: string[] | null;
-  MacAddress: string;
-  DriverOpts: Record<string, string> | null;
-  GwPriority: number;
-  NetworkID: string;
-  EndpointID: string;
-  Gateway: string;
-  IPAddress: string;
-  IPPrefixLen: number;
-  IPv6Gateway: string;
-  GlobalIPv6Address: string;
-  GlobalIPv6PrefixLen: number;
-  DNSNames: string[] | null;
-}
-
 export interface Endpoint {
   containerId: string;
   networkId: string;
   /** For {@link ContainerSpec.networks} of `@gantry/runtime`. */
   interface: NetworkInterface;
+  /** As `docker inspect` shows them. */
   settings: EndpointSettings;
 }
 

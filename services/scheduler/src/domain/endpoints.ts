@@ -1,4 +1,4 @@
-import type { EndpointSettings, HostConfig, NetworkResource } from "@gantry/contracts";
+import type { EndpointIpamConfig, EndpointSettings, HostConfig, NetworkResource } from "@gantry/contracts";
 import { fail } from "@gantry/contracts";
 import { isIPv4, isIPv6 } from "./ip.ts";
 import { nullable, object, integer, string, stringMap, strings, type Json } from "./read.ts";
@@ -8,10 +8,17 @@ export type WantedNetworks = [reference: string, endpoint: EndpointSettings][];
 
 const BUILT_IN = new Set(["bridge", "host", "none"]);
 
+function readIpam(source: Json): EndpointIpamConfig {
+  const v4 = string(source, "IPv4Address");
+  const v6 = string(source, "IPv6Address");
+  const linkLocal = strings(source, "LinkLocalIPs");
+  return { ...(v4 === "" ? {} : { IPv4Address: v4 }), ...(v6 === "" ? {} : { IPv6Address: v6 }), ...(linkLocal.length === 0 ? {} : { LinkLocalIPs: linkLocal }) };
+}
+
 export function readEndpoint(source: Json): EndpointSettings {
   const ipam = source["IPAMConfig"] ? object(source["IPAMConfig"], "IPAMConfig") : null;
   const settings: EndpointSettings = {
-    IPAMConfig: ipam && { IPv4Address: string(ipam, "IPv4Address"), IPv6Address: string(ipam, "IPv6Address"), LinkLocalIPs: strings(ipam, "LinkLocalIPs") },
+    IPAMConfig: ipam && readIpam(ipam),
     Links: nullable(source, "Links", strings),
     Aliases: nullable(source, "Aliases", strings),
     MacAddress: string(source, "MacAddress"),
@@ -59,15 +66,15 @@ export function wantedNetworks(host: HostConfig, networking: Json, mac: string):
 
 /** What only user-defined networks offer, in Docker's words. */
 export function checkEndpoint(network: NetworkResource, endpoint: EndpointSettings): void {
-  const fixed = endpoint.IPAMConfig;
-  const hasFixed = fixed !== null && (fixed.IPv4Address !== "" || fixed.IPv6Address !== "");
+  const { IPv4Address: v4, IPv6Address: v6 } = endpoint.IPAMConfig ?? {};
+  const hasFixed = Boolean(v4) || Boolean(v6);
   if (BUILT_IN.has(network.Name)) {
     if (hasFixed) throw fail("INVALID", "invalid config for network " + network.Name + ": invalid endpoint settings:\nuser specified IP address is supported on user defined networks only");
     if ((endpoint.Aliases ?? []).length > 0) throw fail("INVALID", "invalid config for network " + network.Name + ": invalid endpoint settings:\nnetwork-scoped aliases are only supported for user-defined networks");
     return;
   }
-  if (fixed?.IPv4Address && !network.IPAM.Config.some((pool) => contains(pool.Subnet, fixed.IPv4Address))) {
-    throw fail("INVALID", `invalid config for network ${network.Name}: invalid endpoint settings:\nno configured subnet contains IP address ${fixed.IPv4Address}`);
+  if (v4 && !network.IPAM.Config.some((pool) => contains(pool.Subnet, v4))) {
+    throw fail("INVALID", `invalid config for network ${network.Name}: invalid endpoint settings:\nno configured subnet contains IP address ${v4}`);
   }
 }
 

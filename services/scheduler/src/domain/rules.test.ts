@@ -68,6 +68,7 @@ test("networks: subnets are picked free of others, checked when given", () => {
   assert.throws(() => make({ Driver: "weird" }), { code: "NOT_FOUND" });
   const fixed = make({ IPAM: { Config: [{ Subnet: "192.168.5.0/24" }] } });
   checkEndpoint(fixed, readEndpoint({ IPAMConfig: { IPv4Address: "192.168.5.9" } }));
+  assert.deepEqual(readEndpoint({ IPAMConfig: { IPv4Address: "192.168.5.9", IPv6Address: "" } }).IPAMConfig, { IPv4Address: "192.168.5.9" }, "as Docker shows it: only what was asked for");
   assert.throws(() => checkEndpoint(fixed, readEndpoint({ IPAMConfig: { IPv4Address: "192.168.6.9" } })), /no configured subnet contains IP address 192.168.6.9/);
   assert.throws(() => checkEndpoint(bridge!, readEndpoint({ Aliases: ["x"] })), /only supported for user-defined networks/);
   assert.ok(contains("192.168.0.0/20", "192.168.15.255") && !contains("192.168.0.0/20", "192.168.16.0"));
