@@ -1,11 +1,14 @@
-import { fail } from "@gantry/contracts";
+import { fail, type MessageKind } from "@gantry/contracts";
 import { GantryError, describeError, type Logger } from "@gantry/kernel";
 import type { Message } from "./message.ts";
-import { LIMITS } from "./options.ts";
+import { LIMITS } from "./limits.ts";
 import { GiveBack, type Delivery, type Route } from "./port.ts";
 import { errorText, okText } from "./reply.ts";
 import type { Tracing } from "./tracing.ts";
 import { parse, serialize } from "./validation.ts";
+
+/** Not queries, which change nothing; and not jobs: one with the same key may be a new beginning. */
+const REMEMBERED: ReadonlySet<MessageKind> = new Set(["command", "event"]);
 
 /** What becomes of a delivered message. */
 export type Outcome =
@@ -33,7 +36,8 @@ export interface Incoming extends Delivery {
 /**
  * Runs the handlers of one consumer: finds the route, validates both sides, maps errors to what becomes of the message.
  * A message that is delivered again while its first delivery is still being handled (the connection was lost in between)
- * joins that handling; a command that was carried out before is answered from memory.
+ * joins that handling; a command that was carried out before is answered from memory, and an event that was handled before (its key
+ * says so) is not handled again.
  */
 export class Dispatcher {
   readonly #routes: ReadonlyMap<string, Route>;
@@ -60,13 +64,14 @@ export class Dispatcher {
   handle(incoming: Incoming): Promise<Outcome> | Outcome {
     const { message } = incoming;
     const route = this.#routes.get(message.name);
+    if (message.id === "") return this.#refuse(incoming, fail("INVALID", `a message without ID came to ${this.#destination}`));
     if (route === undefined) return this.#refuse(incoming, fail("NOT_IMPLEMENTED", `${this.#destination} does not handle ${message.name}`));
     const key = `${message.name} ${message.id}`;
     const known = this.#running.get(key) ?? this.#replies.get(key);
     if (known !== undefined) return known;
     const handling = this.#run(route, incoming).then((outcome) => {
       this.#running.delete(key);
-      if (outcome.kind === "done" && outcome.succeeded && route.contract.kind === "command") this.#remember(key, outcome);
+      if (outcome.kind === "done" && outcome.succeeded && REMEMBERED.has(route.contract.kind)) this.#remember(key, outcome);
       return outcome;
     });
     this.#running.set(key, handling);

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { fail, ownerOf, type Contract } from "@gantry/contracts";
+import { ADDRESSED_OWNERS, fail, ownerOf, type Contract } from "@gantry/contracts";
 
 /** A message on its way. `headers` carry W3C trace context and nothing else. */
 export interface Message {
@@ -22,24 +22,10 @@ export function checkKey(key: string | undefined): string {
   return key;
 }
 
-/** Owners of which there are several, each with a queue of its own. */
-const ADDRESSED: ReadonlySet<string> = new Set(["node", "worker"]);
-
 /** Where commands and queries of a contract go: the owner's queue, for `node.*` and `worker.*` that of the one named. */
 export function queueOf(contract: Contract, node: string | undefined): string {
   const owner = ownerOf(contract);
-  if (!ADDRESSED.has(owner)) return owner;
+  if (!ADDRESSED_OWNERS.has(owner)) return owner;
   if (node === undefined) throw fail("INVALID", `${contract.name} goes to one ${owner}, and none is named`);
   return `${owner}.${node}`;
-}
-
-/** What is kept of a message that could not be handled. */
-export interface DeadLetter {
-  /** The queue it was in: `scheduler`, `job.<contract>`, `group.<group>`, `subscriber`. */
-  readonly queue: string;
-  readonly message: Message;
-  /** Code of the last error. */
-  readonly code: string;
-  readonly reason: string;
-  readonly attempts: number;
 }

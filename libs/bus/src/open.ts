@@ -11,7 +11,7 @@ import type { Bus } from "./port.ts";
  */
 export async function openBus(url: string, options: BusOptions): Promise<Bus> {
   if (url === "local:") return createLocalBus(options);
-  if (url.startsWith("local:")) return createLocalBus({ ...options, broker: sharedBroker(url.slice("local:".length), options.logger) });
+  if (url.startsWith("local:")) return createLocalBus({ ...options, broker: sharedBroker(url.slice("local:".length), options.logger, options.clock) });
   if (/^amqps?:\/\//.test(url)) {
     // Loaded when it is used: a plain start has no need of the client.
     const { openRabbitBus } = await import("./rabbitmq/bus.ts");

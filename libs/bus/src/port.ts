@@ -1,4 +1,5 @@
 import type { BodyOf, Contract, ReplyOf } from "@gantry/contracts";
+import type { DeadLetters } from "./dead-letters.ts";
 
 /** What a handler is told beside the body. */
 export interface Delivery {
@@ -46,12 +47,15 @@ export interface CallOptions {
 }
 
 export interface PublishOptions {
-  /** The event's `messageId`; default: a new random one. An outbox gives the same one each time it repeats itself. */
+  /**
+   * The event's `messageId`; default: a new random one. An outbox gives the same one each time it repeats itself: a subscriber handles
+   * it once while it remembers (the last 1,000).
+   */
   readonly key?: string;
 }
 
 /**
- * The message bus. One contract suite (`contract-suite.ts`) holds for each implementation.
+ * The message bus. One contract suite (`contract-suite/`) holds for each implementation.
  *
  * - Bodies and replies are serialized, and validated against their contract on both sides: a bad one is INVALID at
  *   the sender, and at the receiver goes to the dead-letter queue (event, job, command without caller) or is answered INVALID.
@@ -59,7 +63,10 @@ export interface PublishOptions {
  *   is logged, and counts as a failed delivery for jobs and events (redelivered, after `maxAttempts` dead-lettered).
  *   A command with a caller waiting is not retried after a coded error.
  * - Calls to an owner nobody serves fail at once with UNAVAILABLE (unroutable), except commands sent with {@link send}
- *   to a queue that is declared: these wait.
+ *   to a queue that is declared: these wait. Over RabbitMQ an owner who answered within the last second is not asked whether it is
+ *   there: a command may then wait for it until its timeout.
+ * - Every queue is bounded (limits.ts). A full one refuses with QUEUE_FULL and loses nothing; a subscriber's own queue and the dead
+ *   letters lose the oldest. A broker that is away or takes nothing is UNAVAILABLE at the call's timeout; nothing piles up without bound.
  * - W3C trace context travels in headers; each publish and each handling is a span.
  */
 export interface Bus extends AsyncDisposable {
@@ -79,13 +86,16 @@ export interface Bus extends AsyncDisposable {
   work(route: Route, options?: ServeOptions): Promise<AsyncDisposable>;
   /**
    * Receives events. With `group`, a durable queue of that name shares the events among its consumers; they are kept while
-   * nobody listens, and handled in order. Without, every subscriber gets each event published while it is subscribed.
+   * nobody listens, and handled in order. Without, every subscriber gets each event published while it is subscribed, in order; what
+   * is published while its connection to the broker, or the broker itself, is away for up to ten minutes comes when it is back.
    */
   subscribe(routes: readonly Route[], options?: SubscribeOptions): Promise<AsyncDisposable>;
+  readonly deadLetters: DeadLetters;
 }
 
 export interface ServeOptions {
   readonly concurrency?: number;
+  /** Single active consumer; default: as the contracts say of the owner (SINGLE_ACTIVE_OWNERS). */
   readonly exclusive?: boolean;
   /**
    * Only for `serve`: consumes the owner's commands or its queries alone; default: both. Several processes may so share the queries

@@ -1,7 +1,7 @@
 import { fail, type Contract } from "@gantry/contracts";
 import { checkMessage } from "@gantry/contracts/validate";
 import type { GantryError } from "@gantry/kernel";
-import { LIMITS } from "./options.ts";
+import { LIMITS } from "./limits.ts";
 
 /** JSON text of a value that fits; TOO_LARGE past the bound. */
 export function serialize(contract: Contract, part: "body" | "reply", value: unknown): string {

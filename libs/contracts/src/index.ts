@@ -11,5 +11,6 @@ export * from "./token.ts";
 export * from "./token-text.ts";
 export * from "./build.ts";
 export * from "./events.ts";
+export * from "./consumers.ts";
 export * from "./docker.ts";
 export * from "./signals.ts";

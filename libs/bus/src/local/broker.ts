@@ -1,19 +1,24 @@
 import { fail } from "@gantry/contracts";
-import { silentLogger, type Logger } from "@gantry/kernel";
-import type { DeadLetter, Message } from "../message.ts";
-import { LIMITS } from "../options.ts";
-import { countDeadLetter } from "../tracing.ts";
+import { silentLogger, systemClock, type Clock, type Logger } from "@gantry/kernel";
+import { QUEUE_LIMITS, type QueueKind, type QueueLimits } from "../limits.ts";
+import type { Message } from "../message.ts";
+import { LocalDeadLetters } from "./dead-letters.ts";
 import { LocalQueue } from "./queue.ts";
 
 /** What RabbitMQ is to the other implementation: queues, subscriptions and dead letters, in the memory of one process. */
 export class LocalBroker {
+  readonly deadLetters: LocalDeadLetters;
   readonly #queues = new Map<string, LocalQueue>();
   readonly #subscriptions = new Map<string, Set<LocalQueue>>();
-  readonly #deadLetters = new Map<string, DeadLetter[]>();
   readonly #logger: Logger;
+  readonly #clock: Clock;
+  readonly #limits: QueueLimits;
 
-  constructor(logger: Logger = silentLogger) {
+  constructor(logger: Logger = silentLogger, clock: Clock = systemClock, limits: QueueLimits = QUEUE_LIMITS) {
     this.#logger = logger;
+    this.#clock = clock;
+    this.#limits = limits;
+    this.deadLetters = new LocalDeadLetters(logger, limits.dead);
   }
 
   find(name: string): LocalQueue | undefined {
@@ -21,16 +26,16 @@ export class LocalBroker {
   }
 
   /** The queue of that name, made at first; CONFLICT if it exists with another `singleActive`. */
-  declare(name: string, singleActive: boolean, limit: number = LIMITS.queueLength): LocalQueue {
+  declare(name: string, kind: Exclude<QueueKind, "dead">, singleActive: boolean): LocalQueue {
     let queue = this.#queues.get(name);
-    if (queue === undefined) this.#queues.set(name, queue = this.#make(name, singleActive, limit));
+    if (queue === undefined) this.#queues.set(name, queue = this.#make(name, kind, singleActive));
     else if (queue.singleActive !== singleActive) throw fail("CONFLICT", `queue ${name} is ${singleActive ? "not " : ""}for a single active consumer`);
     return queue;
   }
 
   /** A queue known to nobody else, for a subscriber of its own. */
   anonymous(): LocalQueue {
-    return this.#make("subscriber", true, LIMITS.subscriberLength);
+    return this.#make("subscriber", "subscriber", true);
   }
 
   bind(event: string, queue: LocalQueue): void {
@@ -42,44 +47,31 @@ export class LocalBroker {
     for (const queues of this.#subscriptions.values()) queues.delete(queue);
   }
 
-  /** A copy to each queue bound to the event. A full subscriber's queue loses the event; a full group's refuses it. */
+  /** A copy to each queue bound to the event. Throws QUEUE_FULL when one of them had no room; all others have it. */
   publish(message: Message): void {
     const queues = this.#subscriptions.get(message.name);
     if (queues === undefined) return;
+    let refusal: unknown = null;
     for (const queue of queues) {
-      if (queue.name === "subscriber" && queue.length >= LIMITS.subscriberLength) {
-        this.#logger.warn({ message: message.name }, "a subscriber is too slow and loses events");
-        continue;
+      try {
+        queue.push({ message, answer: null, lost: null, deliveries: 0 });
+      } catch (error) {
+        refusal = error;
       }
-      queue.push({ message, answer: null, lost: null, deliveries: 0 });
     }
+    if (refusal !== null) throw refusal;
   }
 
-  deadLetters(queue: string): readonly DeadLetter[] {
-    return this.#deadLetters.get(queue) ?? [];
-  }
-
-  #make(name: string, singleActive: boolean, limit: number): LocalQueue {
-    return new LocalQueue(name, { singleActive, limit, logger: this.#logger, bury: (letter) => this.#bury(letter) });
-  }
-
-  #bury(letter: DeadLetter): void {
-    countDeadLetter(letter.queue, letter.message.name, letter.code);
-    this.#logger.error(
-      { queue: letter.queue, message: letter.message.name, messageId: letter.message.id, code: letter.code, attempts: letter.attempts },
-      `dead-lettered ${letter.message.name}: ${letter.reason}`);
-    const letters = this.#deadLetters.get(letter.queue) ?? [];
-    this.#deadLetters.set(letter.queue, letters);
-    letters.push(letter);
-    if (letters.length > LIMITS.deadLetters) letters.shift();
+  #make(name: string, kind: Exclude<QueueKind, "dead">, singleActive: boolean): LocalQueue {
+    return new LocalQueue({ name, kind, limit: this.#limits[kind], singleActive, logger: this.#logger, clock: this.#clock, bury: (letter, source) => this.deadLetters.bury(letter, source) });
   }
 }
 
 const shared = new Map<string, LocalBroker>();
 
 /** The broker of that name in this process: what `local:name` opens. */
-export function sharedBroker(name: string, logger: Logger): LocalBroker {
+export function sharedBroker(name: string, logger: Logger, clock: Clock): LocalBroker {
   let broker = shared.get(name);
-  if (broker === undefined) shared.set(name, broker = new LocalBroker(logger));
+  if (broker === undefined) shared.set(name, broker = new LocalBroker(logger, clock));
   return broker;
 }

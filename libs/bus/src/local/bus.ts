@@ -1,8 +1,11 @@
 import { fail, type BodyOf, type Contract, type ReplyOf } from "@gantry/contracts";
 import { checkMessage } from "@gantry/contracts/validate";
+import { checkGroup, singleActive } from "../consumers.ts";
+import type { DeadLetters } from "../dead-letters.ts";
 import { Dispatcher } from "../dispatcher.ts";
 import { checkKey, queueOf, type Message } from "../message.ts";
-import { LIMITS, type BusOptions } from "../options.ts";
+import { LIMITS } from "../limits.ts";
+import type { BusOptions } from "../options.ts";
 import type { Bus, CallOptions, PublishOptions, Route, ServeOptions, SubscribeOptions } from "../port.ts";
 import { readReply } from "../reply.ts";
 import { Tracing } from "../tracing.ts";
@@ -32,9 +35,11 @@ class LocalBus implements Bus {
 
   constructor(options: LocalBusOptions) {
     this.#options = options;
-    this.#broker = options.broker ?? new LocalBroker(options.logger);
+    this.#broker = options.broker ?? new LocalBroker(options.logger, options.clock, options.limits);
     this.#tracing = new Tracing("gantry.local");
   }
+
+  get deadLetters(): DeadLetters { return this.#broker.deadLetters; }
 
   async call<C extends Contract<"command"> | Contract<"query">>(contract: C, body: BodyOf<C>, options: CallOptions = {}): Promise<ReplyOf<C>> {
     this.#checkOpen();
@@ -60,6 +65,7 @@ class LocalBus implements Bus {
 
   #ask(queue: LocalQueue, contract: Contract, message: Message, options: CallOptions): Promise<string> {
     const { timeoutMs = LIMITS.callTimeoutMs, signal } = options;
+    if (this.#pending.size >= LIMITS.calls) return Promise.reject(fail("UNAVAILABLE", `${LIMITS.calls} calls already wait for replies: try again later`));
     return new Promise((resolve, reject) => {
       const pending: Pending = { reject: (reason) => { end(); reject(reason); } };
       const abort = () => pending.reject(signal?.reason);
@@ -108,18 +114,20 @@ class LocalBus implements Bus {
 
   async serve(queue: string, routes: readonly Route[], options: ServeOptions = {}): Promise<AsyncDisposable> {
     this.#checkOpen();
-    const name = options.only === "queries" ? queriesOf(queue) : queue;
-    return this.#consume(this.#broker.declare(name, options.exclusive ?? false), routes, options, LIMITS.concurrency);
+    const queries = options.only === "queries";
+    const exclusive = queries ? options.exclusive ?? false : singleActive(queue, options.exclusive);
+    return this.#consume(this.#broker.declare(queries ? queriesOf(queue) : queue, queries ? "queries" : "commands", exclusive), routes, options, LIMITS.concurrency);
   }
 
   async work(route: Route, options: ServeOptions = {}): Promise<AsyncDisposable> {
     this.#checkOpen();
-    return this.#consume(this.#broker.declare(`job.${route.contract.name}`, options.exclusive ?? false), [route], options, 1);
+    return this.#consume(this.#broker.declare(`job.${route.contract.name}`, "job", options.exclusive ?? false), [route], options, 1);
   }
 
   async subscribe(routes: readonly Route[], options: SubscribeOptions = {}): Promise<AsyncDisposable> {
     this.#checkOpen();
-    const queue = options.group === undefined ? this.#broker.anonymous() : this.#broker.declare(`group.${options.group}`, true);
+    if (options.group !== undefined) checkGroup(options.group, routes.map(({ contract }) => contract.name));
+    const queue = options.group === undefined ? this.#broker.anonymous() : this.#broker.declare(`group.${options.group}`, "group", true);
     const consumer = this.#consume(queue, routes, options, 1, options.group === undefined ? () => this.#broker.unbind(queue) : undefined);
     for (const route of routes) this.#broker.bind(route.contract.name, queue);
     return consumer;
@@ -129,6 +137,7 @@ class LocalBus implements Bus {
     const logger = this.#options.logger;
     const consumer: LocalConsumer = {
       dispatcher: new Dispatcher(routes, queue.name, this.#tracing, logger),
+      service: this.#options.service,
       concurrency: options.concurrency ?? concurrency,
       maxAttempts: options.maxAttempts ?? LIMITS.maxAttempts,
       closing: new AbortController(),

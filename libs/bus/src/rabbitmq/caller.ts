@@ -1,18 +1,32 @@
 import { fail, type Contract } from "@gantry/contracts";
 import type { GantryError } from "@gantry/kernel";
 import type { ConfirmChannel, ConsumeMessage, Options } from "amqplib";
+import { LIMITS } from "../limits.ts";
 import type { Message } from "../message.ts";
 import { toContent, toProperties } from "./envelope.ts";
 import type { KeptChannel } from "./kept-channel.ts";
-import { unroutable } from "./publisher.ts";
+import type { Link } from "./link.ts";
+import { BLOCKED, unavailable } from "./publisher.ts";
 
 const REPLY_TO = "amq.rabbitmq.reply-to";
 
 interface Pending {
-  readonly queue: string;
+  readonly id: string;
+  /** Whether it was written to the broker, however long ago. */
+  sent: boolean;
   readonly publish: (channel: ConfirmChannel) => void;
+  readonly unroutable: () => void;
   readonly resolve: (text: string) => void;
   readonly reject: (reason: unknown) => void;
+}
+
+/** Where a call goes. */
+export interface CallTarget {
+  readonly queue: string;
+  /** The queue's owner, for words. */
+  readonly owner: string;
+  readonly contract: Contract;
+  readonly full: () => GantryError;
 }
 
 /**
@@ -21,19 +35,20 @@ interface Pending {
  */
 export class Caller {
   #channel: KeptChannel | null = null;
+  readonly #link: Link;
   readonly #service: string;
   readonly #pending = new Map<string, Pending>();
   #sequence = 0;
 
-  constructor(service: string) {
+  constructor(link: Link, service: string) {
+    this.#link = link;
     this.#service = service;
   }
 
   /** To be called on every new channel. */
   async setUp(channel: ConfirmChannel): Promise<void> {
     channel.on("return", (message) => {
-      const pending = this.#pending.get(String(message.properties.correlationId));
-      pending?.reject(unroutable("", pending.queue));
+      this.#pending.get(String(message.properties.correlationId))?.unroutable();
     });
     await channel.consume(REPLY_TO, (message) => this.#answer(message), { noAck: true });
   }
@@ -47,9 +62,10 @@ export class Caller {
     this.#channel = channel;
   }
 
-  /** The reply's text. TIMEOUT, UNAVAILABLE (unroutable), QUEUE_FULL, or the signal's reason. */
-  call(queue: string, contract: Contract, message: Message, options: { timeoutMs: number; signal?: AbortSignal | undefined }): Promise<string> {
+  /** The reply's text. TIMEOUT, UNAVAILABLE (nobody serves; the broker takes nothing; too many calls), QUEUE_FULL, or the signal's reason. */
+  async call({ queue, owner, contract, full }: CallTarget, message: Message, options: { timeoutMs: number; signal?: AbortSignal | undefined }): Promise<string> {
     const { timeoutMs, signal } = options;
+    if (this.#pending.size >= LIMITS.calls) throw unavailable(`${LIMITS.calls} calls already wait for replies`);
     const id = String(++this.#sequence);
     const properties: Options.Publish = {
       ...toProperties(message, this.#service), replyTo: REPLY_TO, correlationId: id, mandatory: true,
@@ -58,9 +74,9 @@ export class Caller {
       ...(contract.kind === "query" && timeoutMs > 0 ? { expiration: Math.ceil(timeoutMs) } : {}),
     };
     const content = toContent(message);
-    return new Promise((resolve, reject) => {
+    return await new Promise((resolve, reject) => {
       const abort = () => settle(() => reject(signal?.reason as Error));
-      const timer = timeoutMs > 0 ? setTimeout(() => settle(() => reject(timedOut(contract, queue, timeoutMs))), timeoutMs) : undefined;
+      const timer = timeoutMs > 0 ? setTimeout(() => settle(() => reject(pending.sent ? timedOut(contract, queue, timeoutMs) : unavailable(this.#link.blocked === null ? "the message broker is away" : BLOCKED))), timeoutMs) : undefined;
       const settle = (end: () => void) => {
         if (!this.#pending.delete(id)) return;
         clearTimeout(timer);
@@ -68,13 +84,16 @@ export class Caller {
         end();
       };
       const pending: Pending = {
-        queue,
+        id,
+        sent: false,
         resolve: (text) => settle(() => resolve(text)),
         reject: (reason) => settle(() => reject(reason as Error)),
+        unroutable: () => pending.reject(unserved(contract, owner)),
         publish: (channel) => {
           try {
+            pending.sent = true;
             channel.publish("", queue, content, properties, (error: Error | null) => {
-              if (error?.message === "message nacked") pending.reject(fail("QUEUE_FULL", `the queue ${queue} is full`));
+              if (error?.message === "message nacked") pending.reject(full());
             });
           } catch (error) {
             // The channel has just closed: the next one's set-up sends it again.
@@ -84,9 +103,16 @@ export class Caller {
       };
       this.#pending.set(id, pending);
       signal?.addEventListener("abort", abort, { once: true });
-      const channel = this.#channel?.current ?? null;
-      if (channel !== null) pending.publish(channel);
+      this.#start(pending);
     });
+  }
+
+  /** Without a channel it is sent when there is one; while the broker takes nothing, when it does again. */
+  #start(pending: Pending): void {
+    if (this.#pending.get(pending.id) !== pending || pending.sent) return;
+    if (this.#link.blocked !== null) return void this.#link.blocked.then(() => this.#start(pending));
+    const channel = this.#channel?.current ?? null;
+    if (channel !== null) pending.publish(channel);
   }
 
   /** Fails everything that still waits. */
@@ -98,6 +124,10 @@ export class Caller {
     if (message === null) return;
     this.#pending.get(String(message.properties.correlationId))?.resolve(message.content.toString("utf8"));
   }
+}
+
+export function unserved(contract: Contract, owner: string): GantryError {
+  return fail("UNAVAILABLE", `nobody serves ${contract.name} (queue ${owner})`);
 }
 
 function timedOut(contract: Contract, queue: string, timeoutMs: number): GantryError {

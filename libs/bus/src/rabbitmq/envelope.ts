@@ -1,5 +1,8 @@
-import type { ConsumeMessage, Options } from "amqplib";
+import type { ConsumeMessage, GetMessage, Options } from "amqplib";
 import type { Message } from "../message.ts";
+
+/** However it was fetched. */
+export type RawMessage = ConsumeMessage | GetMessage;
 
 /** A message as AMQP properties: `type` is the contract's name, `messageId` the key, headers the trace context. */
 export function toProperties(message: Message, service: string): Options.Publish {
@@ -15,7 +18,7 @@ export function toContent(message: Message): Buffer {
 
 const TRACE_HEADERS = ["traceparent", "tracestate", "baggage"];
 
-export function toMessage({ content, properties }: ConsumeMessage): Message {
+export function toMessage({ content, properties }: RawMessage): Message {
   const headers: Record<string, string> = {};
   for (const name of TRACE_HEADERS) {
     const value: unknown = properties.headers?.[name];

@@ -3,7 +3,7 @@ import { after, before, beforeEach, describe, test } from "node:test";
 import { isGantryError, systemClock, type Logger } from "@gantry/kernel";
 import { startRabbit, waitFor, type TestService } from "@gantry/testkit";
 import { connect } from "amqplib";
-import { ask, happened, say, toil } from "../contract-suite.ts";
+import { ask, happened, say, toil } from "../contract-suite/support.ts";
 import { openBus } from "../open.ts";
 import { on, type Bus } from "../port.ts";
 

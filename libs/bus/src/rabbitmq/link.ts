@@ -21,6 +21,8 @@ export class Link implements AsyncDisposable {
   readonly #closing = new AbortController();
   #model: ChannelModel | null = null;
   #ready = Promise.withResolvers<ChannelModel>();
+  /** While the broker takes nothing from this connection; resolves when it does again. */
+  #blocked: PromiseWithResolvers<void> | null = null;
 
   private constructor(url: string, options: LinkOptions) {
     this.#url = withHeartbeat(url, options.heartbeatSeconds);
@@ -53,6 +55,12 @@ export class Link implements AsyncDisposable {
     return this.#model ?? await this.#ready.promise;
   }
 
+  /**
+   * Null while messages may be published. Else the broker is low on memory or disk and reads nothing from this connection: what is
+   * written to it waits in this process, so wait for the promise first.
+   */
+  get blocked(): Promise<void> | null { return this.#blocked?.promise ?? null; }
+
   async #connect(): Promise<ChannelModel> {
     return await connect(this.#url, { timeout: 10_000, noDelay: true, keepAlive: true, clientProperties: { connection_name: this.#options.name } });
   }
@@ -61,10 +69,17 @@ export class Link implements AsyncDisposable {
     const { logger } = this.#options;
     let lastError: unknown;
     model.on("error", (error) => { lastError = error; });
-    model.on("blocked", (reason: string) => logger.warn({ reason }, "the message broker takes no messages for now"));
-    model.on("unblocked", () => logger.info({}, "the message broker takes messages again"));
+    model.on("blocked", (reason: string) => {
+      logger.warn({ reason }, "the message broker takes no messages for now");
+      this.#blocked ??= Promise.withResolvers();
+    });
+    model.on("unblocked", () => {
+      logger.info({}, "the message broker takes messages again");
+      this.#unblock();
+    });
     model.once("close", (reason?: Error) => {
       this.#model = null;
+      this.#unblock();
       if (this.closed) return;
       logger.warn({ reason: describeError(lastError ?? reason ?? "closed by the broker") }, "lost the connection to the message broker");
       this.#ready = Promise.withResolvers();
@@ -73,6 +88,12 @@ export class Link implements AsyncDisposable {
     });
     this.#model = model;
     this.#ready.resolve(model);
+  }
+
+  #unblock(): void {
+    const blocked = this.#blocked;
+    this.#blocked = null;
+    blocked?.resolve();
   }
 
   async #reconnect(): Promise<void> {

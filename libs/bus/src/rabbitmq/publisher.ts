@@ -1,67 +1,77 @@
 import { fail } from "@gantry/contracts";
 import { failpoint, type GantryError } from "@gantry/kernel";
 import type { ConfirmChannel, Options } from "amqplib";
+import { LIMITS } from "../limits.ts";
 import type { KeptChannel } from "./kept-channel.ts";
+import type { Link } from "./link.ts";
 
-/** Unconfirmed messages at most; further publishers wait. */
-const UNCONFIRMED = 1_000;
 const SEQUENCE = "gantry-publish";
 
 interface Unconfirmed { returned: boolean }
 
+/** Refused: a queue is full. Returned: there is no queue for it (with `mandatory`). */
+export type PublishOutcome = "confirmed" | "returned" | "refused";
+
 /**
  * Publishes with confirms: resolves when the broker has taken responsibility. What was on a channel that got lost is published
- * again, with the same message ID, until the deadline.
+ * again, with the same message ID, until the deadline. Never more than a bounded number of messages is on its way: others wait, as they
+ * do while the socket is full or the broker takes nothing.
  */
 export class Publisher {
+  readonly #link: Link;
   #channel: KeptChannel | null = null;
   readonly #unconfirmed = new Map<number, Unconfirmed>();
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting = new Set<() => void>();
+  /** While the socket's buffer is full. */
+  #draining: PromiseWithResolvers<void> | null = null;
   #inFlight = 0;
   #sequence = 0;
 
+  constructor(link: Link) {
+    this.#link = link;
+  }
+
   /** To be called on every new channel. */
   setUp(channel: ConfirmChannel): void {
+    this.#drained();
     channel.on("return", (message) => {
       const entry = this.#unconfirmed.get(Number(message.properties.headers?.[SEQUENCE]));
       if (entry !== undefined) entry.returned = true;
     });
+    channel.on("drain", () => this.#drained());
+    channel.once("close", () => this.#drained());
   }
 
   use(channel: KeptChannel): void {
     this.#channel = channel;
   }
 
-  /** UNAVAILABLE: no queue takes it (with `mandatory`), or no broker until the deadline. QUEUE_FULL: the queue is full. */
-  async publish(exchange: string, routingKey: string, content: Buffer, options: Options.Publish, deadline: number): Promise<void> {
-    const outcome = await this.tryPublish(exchange, routingKey, content, options, deadline);
-    if (outcome === "returned") throw unroutable(exchange, routingKey);
-    if (outcome === "refused") throw fail("QUEUE_FULL", `the queue of ${routingKey} is full`);
-  }
-
-  /** As `publish`, for whom it is no error that the broker had no queue for it, or that the queue was full. */
-  async tryPublish(exchange: string, routingKey: string, content: Buffer, options: Options.Publish, deadline: number): Promise<"confirmed" | "returned" | "refused"> {
-    await this.#admit();
+  /** UNAVAILABLE when there is no broker until the deadline, or it takes no messages; or when too many wait already. */
+  async publish(exchange: string, routingKey: string, content: Buffer, options: Options.Publish, deadline: number): Promise<PublishOutcome> {
+    await this.#admit(deadline);
     try {
       for (;;) {
-        const channel = await within(this.#channel!.get(), deadline);
-        const outcome = await within(this.#once(channel, exchange, routingKey, content, options), deadline);
-        if (outcome !== "lost") return outcome;
+        const channel = await within(this.#channel!.get(), deadline, "the message broker is away");
+        if (this.#link.blocked !== null) await within(this.#link.blocked, deadline, BLOCKED);
+        else if (this.#draining !== null) await within(this.#draining.promise, deadline, "the message broker takes messages too slowly");
+        else {
+          const outcome = await within(this.#once(channel, exchange, routingKey, content, options), deadline, "the message broker did not confirm in time");
+          if (outcome !== "lost") return outcome;
+        }
       }
     } finally {
-      this.#inFlight--;
-      this.#waiting.shift()?.();
+      this.#leave();
     }
   }
 
-  async #once(channel: ConfirmChannel, exchange: string, routingKey: string, content: Buffer, options: Options.Publish): Promise<"confirmed" | "returned" | "refused" | "lost"> {
+  async #once(channel: ConfirmChannel, exchange: string, routingKey: string, content: Buffer, options: Options.Publish): Promise<PublishOutcome | "lost"> {
     const sequence = ++this.#sequence;
     const entry: Unconfirmed = { returned: false };
     this.#unconfirmed.set(sequence, entry);
     const headers: Record<string, unknown> = { ...(options.headers as Record<string, unknown> | undefined), [SEQUENCE]: sequence };
     try {
       const error = await new Promise<Error | null>((resolve) => {
-        channel.publish(exchange, routingKey, content, { ...options, headers }, resolve);
+        if (!channel.publish(exchange, routingKey, content, { ...options, headers }, resolve)) this.#draining ??= Promise.withResolvers();
       });
       await failpoint("bus.published");
       if (error === null) return entry.returned ? "returned" : "confirmed";
@@ -75,26 +85,57 @@ export class Publisher {
     }
   }
 
-  async #admit(): Promise<void> {
-    while (this.#inFlight >= UNCONFIRMED) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  async #admit(deadline: number): Promise<void> {
+    if (this.#inFlight >= LIMITS.unconfirmed) {
+      if (this.#waiting.size >= LIMITS.waitingPublishers) throw fail("UNAVAILABLE", `${LIMITS.waitingPublishers} messages already wait for the message broker: try again later`);
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const turn = (): void => {
+        this.#waiting.delete(turn);
+        // Taken here, so that nobody who comes in between finds room.
+        this.#inFlight++;
+        resolve();
+      };
+      this.#waiting.add(turn);
+      try {
+        return await within(promise, deadline, this.#link.blocked === null ? "the message broker takes messages too slowly" : BLOCKED);
+      } catch (error) {
+        // Late, and its turn came all the same: it gives the place back.
+        if (!this.#waiting.delete(turn)) this.#leave();
+        throw error;
+      }
+    }
     this.#inFlight++;
+  }
+
+  #leave(): void {
+    this.#inFlight--;
+    const [turn] = this.#waiting;
+    turn?.();
+  }
+
+  #drained(): void {
+    const draining = this.#draining;
+    this.#draining = null;
+    draining?.resolve();
   }
 }
 
-export function unroutable(exchange: string, routingKey: string): GantryError {
-  return fail("UNAVAILABLE", `nobody takes messages for ${routingKey}${exchange === "" ? "" : ` (${exchange})`}`);
-}
+export const BLOCKED = "the message broker takes no messages for now (it is low on memory or disk)";
 
-/** The promise's value, or UNAVAILABLE at the deadline (of `performance.now()`). */
-export async function within<T>(promise: Promise<T>, deadline: number): Promise<T> {
+/** The promise's value, or UNAVAILABLE at the deadline (of `performance.now()`), with that reason. */
+async function within<T>(promise: Promise<T>, deadline: number, reason: string): Promise<T> {
   if (deadline === Infinity) return await promise;
   const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(fail("UNAVAILABLE", "the message broker did not answer in time")), Math.max(0, deadline - performance.now()));
+  const timer = setTimeout(() => reject(unavailable(reason)), Math.max(0, deadline - performance.now()));
   try {
     return await Promise.race([promise, late]);
   } finally {
     clearTimeout(timer);
   }
+}
+
+export function unavailable(reason: string): GantryError {
+  return fail("UNAVAILABLE", `${reason}: try again later`);
 }
 
 /** Not before the channel's own `close` event was handled, so that the next `get` waits for the new channel. */

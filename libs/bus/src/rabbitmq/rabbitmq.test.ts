@@ -1,31 +1,20 @@
 import { silentLogger, systemClock } from "@gantry/kernel";
 import { sharedRabbit, uniqueName } from "@gantry/testkit";
-import { connect, type ConsumeMessage } from "amqplib";
-import { busContractSuite } from "../contract-suite.ts";
-import type { DeadLetter } from "../message.ts";
+import { connect } from "amqplib";
+import { busContractSuite } from "../contract-suite/suite.ts";
+import { SUITE_LIMITS } from "../contract-suite/support.ts";
 import { openBus } from "../open.ts";
-import { toDeadLetter } from "./dead-letters.ts";
 
 busContractSuite("RabbitMQ", async () => {
   const rabbit = await sharedRabbit();
   const namespace = uniqueName("bus");
   const model = await connect(rabbit.url);
-  const letters = new Map<string, DeadLetter[]>();
+  const channel = await model.createConfirmChannel();
   return {
-    open: (service) => openBus(rabbit.url, { service, namespace, clock: systemClock, logger: silentLogger }),
-    async deadLetters(queue) {
-      const name = `${namespace}.${/^(job\.|group\.|subscriber$)/.test(queue) ? queue : `${queue}.commands`}.dead`;
-      const channel = await model.createChannel();
-      channel.on("error", () => {});
-      const found = letters.get(queue) ?? [];
-      letters.set(queue, found);
-      for (;;) {
-        const raw = await channel.get(name, { noAck: true });
-        if (raw === false) break;
-        found.push(toDeadLetter(raw as unknown as ConsumeMessage));
-      }
-      await channel.close();
-      return found;
+    open: (service) => openBus(rabbit.url, { service, namespace, limits: SUITE_LIMITS, clock: systemClock, logger: silentLogger }),
+    async sendRaw({ queue, id, name, body }) {
+      channel.publish("", `${namespace}.${queue}`, Buffer.from(body), { ...(id === "" ? {} : { messageId: id }), ...(name === "" ? {} : { type: name }) });
+      await channel.waitForConfirms();
     },
     async [Symbol.asyncDispose]() {
       await model.close();

@@ -10,6 +10,8 @@ const SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 export interface RabbitOptions {
   /** Settings of the `rabbit` application in Erlang's terms: `{ consumer_timeout: "1000" }`. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Loaded at every start, in this order, as from a directory that `load_definitions` names. */
+  readonly definitions?: readonly object[];
 }
 
 export interface RabbitPlace extends RabbitOptions {
@@ -22,7 +24,7 @@ export interface RabbitPlace extends RabbitOptions {
 }
 
 /** Debian's RabbitMQ by itself, with an Erlang port mapper of its own. */
-export function rabbitServer({ home, address, port, mapperPort, distributionPort, settings = {} }: RabbitPlace): ServerPlan {
+export function rabbitServer({ home, address, port, mapperPort, distributionPort, settings = {}, definitions = [] }: RabbitPlace): ServerPlan {
   if (!existsSync(SERVER)) throw new Error(`${SERVER} is missing: install the Debian package rabbitmq-server`);
   const env = {
     HOME: home,
@@ -62,6 +64,9 @@ export function rabbitServer({ home, address, port, mapperPort, distributionPort
     ],
     async prepare() {
       await mkdir(path.join(home, "log"));
+      const directory = path.join(home, "definitions.d");
+      await mkdir(directory);
+      for (const [n, definition] of definitions.entries()) await writeFile(path.join(directory, `${n}.json`), JSON.stringify(definition));
       await writeFile(path.join(home, "rabbitmq.conf"), [
         `listeners.tcp.local = ${address}:${port}`,
         // By default this user may only come over loopback.
@@ -71,6 +76,7 @@ export function rabbitServer({ home, address, port, mapperPort, distributionPort
         "disk_free_limit.absolute = 10MB",
         "vm_memory_high_watermark.absolute = 600MB",
         "raft.wal_max_size_bytes = 16000000",
+        ...(definitions.length > 0 ? [`load_definitions = ${directory}`] : []),
         "",
       ].join("\n"));
       await writeFile(path.join(home, "enabled_plugins"), "[].\n");
@@ -79,8 +85,8 @@ export function rabbitServer({ home, address, port, mapperPort, distributionPort
 }
 
 /** Starts a RabbitMQ on loopback. Takes some five seconds. */
-export function startRabbit({ settings = {} }: RabbitOptions = {}): Promise<TestService> {
+export function startRabbit(options: RabbitOptions = {}): Promise<TestService> {
   return startServer("rabbit", async (home) => rabbitServer({
-    home, address: "127.0.0.1", port: await freePort(), mapperPort: await freePort(), distributionPort: await freePort(), settings,
+    home, address: "127.0.0.1", port: await freePort(), mapperPort: await freePort(), distributionPort: await freePort(), ...options,
   }), async () => {});
 }
