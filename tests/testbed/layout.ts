@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import type { Identity } from "@gantry/http";
 import type { ServerPlan } from "@gantry/testkit";
 import { postgresServer, rabbitServer, redisServer } from "@gantry/testkit";
 import { MAIN } from "../support/command.ts";
@@ -34,12 +35,20 @@ export interface HostPlan {
   readonly binds: Readonly<Record<string, string>>;
 }
 
+/** What a process shows to others, and is reached at. */
+export interface CertificatePlan {
+  readonly identity: Identity;
+  readonly hosts: readonly string[];
+}
+
 export interface ProcessPlan {
   readonly name: string;
   readonly host: string;
   readonly command: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
+  /** Issued with the name of the process into `certificatesOf`; null: it has none. */
+  readonly certificate: CertificatePlan | null;
 }
 
 export const CONTROL = "control";
@@ -52,6 +61,8 @@ export const machineAddress = ({ subnet }: Layout): string => `${subnet}.1`;
 export const tableOf = ({ tag }: Layout): string => `gantry_testbed_${tag}`;
 export const socketOf = ({ dir }: Layout): string => join(dir, "docker.sock");
 export const ownerOf = ({ dir, owned }: Layout): string | null => (owned ? join(dir, "owner") : null);
+/** Directory of the fleet's CA and certificates. */
+export const certificatesOf = ({ dir }: Layout): string => join(dir, "certs");
 export const logOf = ({ dir }: Layout, process: string): string => join(dir, "logs", `${process}.log`);
 
 const numbered = (name: string, count: number): string[] => Array.from({ length: count }, (_, i) => `${name}-${i + 1}`);
@@ -84,33 +95,43 @@ export function brokersOf(layout: Layout): ServerPlan[] {
 export function servicesOf(layout: Layout): ProcessPlan[] {
   const [rabbit, postgres, redis] = brokersOf(layout).map(({ url }) => url);
   const shared: Record<string, string> = { GANTRY_BUS_URL: rabbit!, GANTRY_DATABASE_URL: postgres!, GANTRY_CACHE_URL: redis!, GANTRY_LOG_LEVEL: layout.logLevel };
-  const imageStore = `unix:${join(layout.dir, "image-store.sock")}`;
-  const service = (name: string, kind: string, host: string, env: Record<string, string>): ProcessPlan => ({
-    name, host, command: process.execPath, args: [MAIN, kind], env: { ...layout.env["*"], ...layout.env[name], ...shared, ...env },
+  const imageStore = `https://${addressOf(layout, CONTROL)}:${PORTS.imageStore}`;
+  const service = (name: string, kind: string, host: string, identity: Identity | null, env: Record<string, string>): ProcessPlan => ({
+    name, host, command: process.execPath, args: [MAIN, kind],
+    env: { ...layout.env["*"], ...layout.env[name], ...shared, ...(identity === null ? {} : tlsOf(layout, name)), ...env },
+    certificate: identity === null ? null : { identity, hosts: [addressOf(layout, host)] },
   });
   const onHost = (host: string) => {
     const { dir, cgroupParent } = hostsOf(layout).find(({ name }) => name === host)!;
     return { GANTRY_STATE_DIR: join(dir, "state"), GANTRY_CGROUP_PARENT: cgroupParent, GANTRY_INSTANCE: instanceOf(layout, host), GANTRY_IMAGE_STORE: imageStore };
   };
   return [
-    service("image-store", "image-store", CONTROL, { GANTRY_LISTEN: imageStore, GANTRY_BLOB_DIR: join(layout.dir, "hosts", CONTROL, "blobs") }),
-    ...numbered("scheduler", layout.schedulers).map((name) => service(name, "scheduler", CONTROL, {})),
-    ...numbered("agent", layout.agents).map((name) => service(name, "node-agent", name, {
+    service("image-store", "image-store", CONTROL, "service/image-store", {
+      GANTRY_LISTEN: `${addressOf(layout, CONTROL)}:${PORTS.imageStore}`, GANTRY_BLOB_DIR: join(layout.dir, "hosts", CONTROL, "blobs"),
+    }),
+    ...numbered("scheduler", layout.schedulers).map((name) => service(name, "scheduler", CONTROL, null, {})),
+    ...numbered("agent", layout.agents).map((name) => service(name, "node-agent", name, `node/${name}`, {
       ...onHost(name), GANTRY_NODE_ID: name, GANTRY_LISTEN: `${addressOf(layout, name)}:${PORTS.agent}`,
     })),
-    ...numbered("worker", layout.workers).map((name) => service(name, "build", name, {
-      ...onHost(name), GANTRY_WORKER: name, GANTRY_LISTEN: `unix:${join(layout.dir, `${name}.sock`)}`,
+    ...numbered("worker", layout.workers).map((name) => service(name, "build", name, "service/build", {
+      ...onHost(name), GANTRY_WORKER: name, GANTRY_LISTEN: `${addressOf(layout, name)}:${PORTS.build}`,
     })),
-    service("api", "api", CONTROL, {
+    service("api", "api", CONTROL, "service/api", {
       GANTRY_LISTEN: `unix:${socketOf(layout)}`, GANTRY_IMAGE_STORE: imageStore, GANTRY_INSTANCE: instanceOf(layout, CONTROL), GANTRY_ROOT_DIR: layout.dir,
     }),
   ];
 }
 
+/** What a process of the testbed, or a client in its place, is given to speak TLS. */
+export function tlsOf(layout: Layout, name: string): Record<string, string> {
+  const dir = certificatesOf(layout);
+  return { GANTRY_TLS_CA: join(dir, "ca.pem"), GANTRY_TLS_CERT: join(dir, `${name}.pem`), GANTRY_TLS_KEY: join(dir, `${name}-key.pem`) };
+}
+
 /** Everything that runs, brokers first. */
 export function processesOf(layout: Layout): ProcessPlan[] {
   const brokers = brokersOf(layout).flatMap(({ programs }) => programs).map(({ name, command, args, env = {}, user }): ProcessPlan => ({
-    name, host: CONTROL, env: { LANG: "C.UTF-8", ...env },
+    name, host: CONTROL, env: { LANG: "C.UTF-8", ...env }, certificate: null,
     ...(user === undefined ? { command, args } : { command: "setpriv", args: [`--reuid=${user}`, `--regid=${user}`, "--clear-groups", "--", command, ...args] }),
   }));
   return [...brokers, ...servicesOf(layout)];

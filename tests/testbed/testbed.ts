@@ -2,10 +2,11 @@ import { randomInt } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { createAuthority, issueCertificate } from "@gantry/http/certificates";
 import { serves } from "@gantry/testkit";
 import { eventually, Failed, MAIN, ok, run, type Result, type RunOptions } from "../support/command.ts";
 import { bootHost, endHost, launchOnHost, makeBridge, onHost, plugIn, removeTraces } from "./hosts.ts";
-import { CONTROL, brokersOf, hostsOf, logOf, ownerOf, processesOf, servicesOf, socketOf, type HostPlan, type Layout } from "./layout.ts";
+import { CONTROL, brokersOf, certificatesOf, hostsOf, logOf, ownerOf, processesOf, servicesOf, socketOf, type HostPlan, type Layout } from "./layout.ts";
 import { cut, cutHosts, delay, heal, makeCutter, shorten } from "./links.ts";
 import { ended, isAlive, signal, type ProcessMark } from "./processes.ts";
 import { holdLock } from "./owner.ts";
@@ -227,7 +228,7 @@ export class Testbed implements AsyncDisposable {
   async #build(given: AbortSignal): Promise<void> {
     const owner = ownerOf(this.layout);
     if (owner !== null) this.#lock = await holdLock(owner);
-    await all([makeBridge(this.layout), makeCutter(this.layout)]);
+    await all([makeBridge(this.layout), makeCutter(this.layout), this.#certify()]);
     given.throwIfAborted();
     const hosts = await all(hostsOf(this.layout).map(async (host) => ({ ...host, keeper: await this.#boot(host) })));
     await plugIn(this.layout, hosts);
@@ -239,6 +240,12 @@ export class Testbed implements AsyncDisposable {
     given.throwIfAborted();
     await all(servicesOf(this.layout).map(({ name }) => this.start(name)));
     await Promise.race([this.ready(), new Promise((_, reject) => { given.addEventListener("abort", () => reject(given.reason as Error), { once: true }); })]);
+  }
+
+  async #certify(): Promise<void> {
+    const dir = certificatesOf(this.layout);
+    await createAuthority({ dir });
+    for (const { name, certificate } of servicesOf(this.layout)) if (certificate !== null) await issueCertificate({ dir, name, ...certificate });
   }
 
   async #boot(host: HostPlan): Promise<ProcessMark> {

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { describe, it } from "node:test";
 import { statusOf } from "@gantry/contracts";
+import { HttpClient } from "@gantry/http";
 import { describeError, isGantryError, GantryError } from "@gantry/kernel";
 import { contentContract } from "./contract-suite.ts";
 import { DiskContentStore } from "./disk-store.ts";
@@ -46,11 +47,12 @@ async function start(listen: (dir: string) => string | number) {
   server.listen(where);
   await once(server, "listening");
   const address = server.address()!;
-  const store = new HttpContentStore({ address: typeof address === "string" ? `unix:${address}` : `http://127.0.0.1:${address.port}` });
+  const http = new HttpClient();
+  const store = new HttpContentStore({ http, address: typeof address === "string" ? `unix:${address}` : `http://127.0.0.1:${address.port}` });
   return {
     store,
     async [Symbol.asyncDispose]() {
-      await store[Symbol.asyncDispose]();
+      http[Symbol.dispose]();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
       rmSync(dir, { recursive: true, force: true });
@@ -63,7 +65,8 @@ contentContract("HTTP over TCP", () => start(() => 0));
 
 describe("HTTP content store", () => {
   it("says UNAVAILABLE where nobody listens", async () => {
-    await using store = new HttpContentStore({ address: "unix:/nonexistent/store.sock" });
+    using http = new HttpClient();
+    const store = new HttpContentStore({ http, address: "unix:/nonexistent/store.sock" });
     await assert.rejects(store.stat(`sha256:${"0".repeat(64)}`), (e) => isGantryError(e, "UNAVAILABLE"));
   });
 });

@@ -1,16 +1,16 @@
 import type { Bus } from "@gantry/bus";
 import type { ContentStore } from "@gantry/content";
 import { containerLocate, fail, type ReplyOf } from "@gantry/contracts";
+import type { HttpClient, Target } from "@gantry/http";
 import type { Clock, Logger } from "@gantry/kernel";
 import type { Guard } from "./auth/guard.ts";
 import type { EventHub } from "./event-hub.ts";
 import type { LiveHub } from "./live/hub.ts";
-import type { Upstreams } from "./streams/upstreams.ts";
 
 /** What the route families are given; each takes the part that it needs. */
 export interface Backend {
   readonly bus: Pick<Bus, "call" | "send">;
-  readonly upstreams: Upstreams;
+  readonly http: HttpClient;
   readonly events: EventHub;
   readonly live: LiveHub;
   readonly guard: Guard;
@@ -19,8 +19,7 @@ export interface Backend {
   readonly logger: Logger;
   /** Of a build context, or of a blob that is to be one. */
   readonly maxContextBytes: number;
-  /** Where the image store's HTTP routes are, and what goes with each request. */
-  readonly imageStore: { readonly address: string; readonly headers: Readonly<Record<string, string>> };
+  readonly imageStore: Target;
 }
 
 export type Located = ReplyOf<typeof containerLocate>;
@@ -35,6 +34,11 @@ export async function locate(backend: Pick<Backend, "bus">, ref: string): Promis
   const located = await find(backend, ref);
   if (located.unreachable !== undefined) throw fail("NODE_UNREACHABLE", located.unreachable, { details: { node: located.nodeId } });
   return located;
+}
+
+/** The agent that has something, as `locate` and others tell where it is. */
+export function agentOf({ nodeId, address }: { readonly nodeId: string; readonly address: string }): Target {
+  return { address, identity: `node/${nodeId}` };
 }
 
 /** Options of calls that take as long as the work does: bounded by the client's patience. */

@@ -1,5 +1,6 @@
 import { openBus } from "@gantry/bus";
 import { HttpContentStore } from "@gantry/content";
+import { openHttp } from "@gantry/http";
 import { configFromEnv, systemClock } from "@gantry/kernel";
 import { createLogger, startTelemetry } from "@gantry/telemetry";
 import { Type as T } from "typebox";
@@ -12,6 +13,7 @@ await using scope = new AsyncDisposableStack();
 const logger = createLogger({ service: "api" });
 scope.use(await startTelemetry({ service: "api", version: config.version ?? "", logger }, env));
 const bus = scope.use(await openBus(busUrl, { service: "api", clock: systemClock, logger }));
-const content = scope.use(new HttpContentStore({ address: config.imageStore, headers: config.imageStoreToken === undefined ? {} : { authorization: `Bearer ${config.imageStoreToken}` } }));
-await start(config, { bus, clock: systemClock, logger, content }, scope);
+const http = scope.use(await openHttp("service/api", env, { logger }));
+const content = new HttpContentStore({ http, address: config.imageStore });
+await start(config, { bus, clock: systemClock, logger, http, content }, scope);
 await new Promise((resolve) => { for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, resolve); });

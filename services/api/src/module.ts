@@ -2,6 +2,7 @@ import os from "node:os";
 import type { Bus } from "@gantry/bus";
 import type { ContentStore } from "@gantry/content";
 import { fail } from "@gantry/contracts";
+import type { HttpClient } from "@gantry/http";
 import type { Clock, Logger, Scope } from "@gantry/kernel";
 import { type Static, Type as T } from "typebox";
 import { Guard } from "./auth/guard.ts";
@@ -17,7 +18,6 @@ import { busSource } from "./live/source.ts";
 import { describeSelf } from "./self.ts";
 import { listen } from "./server/listen.ts";
 import type { ServerTls } from "./server/tls.ts";
-import { Upstreams } from "./streams/upstreams.ts";
 
 /** Of TCP addresses. */
 export const TcpConfig = T.Object({
@@ -32,7 +32,6 @@ export const Config = T.Object({
   listen: T.Array(T.String(), { minItems: 1, description: "unix:/path (mode 0660, group docker), host:port, http://host:port or https://host:port; without TLS on loopback only" }),
   ...TcpConfig.properties,
   imageStore: T.String({ description: "address of the image store's HTTP routes: unix:/path or http(s)://host:port" }),
-  imageStoreToken: T.Optional(T.String({ description: "what the image store asks for over TCP" })),
   rootDir: T.String({ default: "/var/lib/gantry", description: "state directory, as docker info shows it" }),
   instance: T.String({ default: "", description: "instance ID, as docker info shows it" }),
   hostname: T.Optional(T.String({ description: "name of this machine; default: its hostname" })),
@@ -47,6 +46,8 @@ export interface Ports {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** For the routes of the other services. */
+  readonly http: HttpClient;
   /** Where build contexts go. */
   readonly content: ContentStore;
 }
@@ -64,10 +65,9 @@ const VERSION = "0.1.0";
 export async function start(config: Config, ports: Ports, scope: Scope): Promise<Api> {
   const logger = ports.logger.child({ service: "api" });
   const events = scope.use(await EventHub.open(ports.bus));
-  const upstreams = scope.use(new Upstreams());
   const live = scope.use(new LiveHub({ source: busSource(ports), bus: ports.bus, events, clock: ports.clock, logger }));
   const guard = scope.use(await Guard.open({ ...ports, logger }));
-  const backend: Backend = { ...ports, logger, events, live, upstreams, guard, maxContextBytes: config.maxContextBytes, imageStore: { address: config.imageStore, headers: bearer(config.imageStoreToken) } };
+  const backend: Backend = { ...ports, logger, events, live, guard, maxContextBytes: config.maxContextBytes, imageStore: { address: config.imageStore, identity: "service/image-store" } };
   const version = config.version ?? VERSION;
   const self = describeSelf({
     version, instance: config.instance, rootDir: config.rootDir, gitCommit: config.gitCommit ?? "", hostname: config.hostname ?? os.hostname(),
@@ -98,8 +98,4 @@ async function openTls({ apiTlsCert, apiTlsKey, apiTlsClientCa, apiTlsClientRole
   if (apiTlsCert === undefined || apiTlsKey === undefined) throw fail("INVALID", "TLS needs both GANTRY_API_TLS_CERT and GANTRY_API_TLS_KEY");
   const { ServerTls } = await import("./server/tls.ts");
   return scope.use(await ServerTls.open({ cert: apiTlsCert, key: apiTlsKey, clientCa: apiTlsClientCa ?? null, clientRole: apiTlsClientRole ?? "admin" }, { logger }));
-}
-
-function bearer(token: string | undefined): Record<string, string> {
-  return token === undefined ? {} : { authorization: `Bearer ${token}` };
 }

@@ -7,6 +7,7 @@ import type { Duplex } from "node:stream";
 import { createLocalBus, type Bus, type Route } from "@gantry/bus";
 import { DiskContentStore, type ContentStore } from "@gantry/content";
 import { ownerOf, type Contract } from "@gantry/contracts";
+import { HttpClient } from "@gantry/http";
 import { silentLogger, systemClock } from "@gantry/kernel";
 import { start } from "./module.ts";
 
@@ -48,7 +49,7 @@ export async function openRig(inner: http.RequestListener = (_q, r) => r.writeHe
     const socket = join(dir, "docker.sock");
     const services = `unix:${servicesPath}`;
     const api = await start({ listen: [`unix:${socket}`, "127.0.0.1:0"], imageStore: services, maxContextBytes: 64 * 1024 * 1024, rootDir: dir, instance: "0badcafe", hostname: "testhost" },
-      { bus, clock: systemClock, logger: silentLogger, content }, scope);
+      { bus, clock: systemClock, logger: silentLogger, http: scope.use(new HttpClient()), content }, scope);
     const tcp = api.addresses[1]!.replace("http://", "");
     return {
       bus, dir, socket, tcp, content, services,

@@ -1,7 +1,9 @@
 import { mkdirSync } from "node:fs";
-import { readdir, readFile, rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { relayOutbox } from "@gantry/database";
+import { advertised, listen } from "@gantry/http";
+import { createApp } from "@gantry/http/app";
 import { isGantryError, type Scope } from "@gantry/kernel";
 import { digestOf } from "@gantry/oci";
 import { Type as T, type Static } from "typebox";
@@ -11,7 +13,6 @@ import { StepCache } from "./build/step-cache.ts";
 import { Contexts } from "./context/contexts.ts";
 import { jobRoutes } from "./handlers/jobs.ts";
 import { logRoute } from "./http/logs.ts";
-import { createServer, listenOn } from "./http/server.ts";
 import { Janitor } from "./jobs/janitor.ts";
 import { JobReader } from "./jobs/reader.ts";
 import { JobSignals } from "./jobs/signals.ts";
@@ -26,14 +27,10 @@ export { migrations, type BuildDatabase } from "./jobs/schema.ts";
 export type { Ports, StepAttachment, StepNetwork, StepNetworkRequest } from "./ports.ts";
 
 export const Config = T.Object({
-  listen: T.String({ description: "unix:/path or host:port for the log stream; off loopback it needs TLS and a token" }),
+  listen: T.String({ description: "unix:/path or host:port for the log stream; off loopback it needs certificates" }),
   advertise: T.String({ default: "", description: "address at which others reach the log stream, where it is not the one listened on" }),
-  token: T.String({ default: "", description: "what callers on TCP must show as a bearer token; empty: none" }),
-  tlsCert: T.String({ default: "", description: "file with the PEM certificate for TCP" }),
-  tlsKey: T.String({ default: "", description: "file with its PEM key" }),
   stateDir: T.String({ description: "directory for spools and running steps" }),
   imageStore: T.String({ description: "HTTP base of the image store: unix:/path or http(s)://host:port" }),
-  imageStoreToken: T.String({ default: "", description: "token for the image store on TCP" }),
   worker: T.String({ description: "name of this worker: unique among the workers, the same after a restart" }),
   cgroupParent: T.String({ description: "parent of the cgroups of build steps" }),
   builds: T.Integer({ default: 2, minimum: 1, maximum: 64, description: "builds at once" }),
@@ -60,7 +57,7 @@ const HOUR_MS = 3_600_000;
 
 /** Serves the queue `build` and the log stream, and builds. */
 export async function start(config: Config, ports: Ports, scope: Scope): Promise<Running> {
-  const { bus, cache, clock, content, database, native, runtime, snapshots, stepNetwork } = ports;
+  const { bus, cache, clock, content, database, http, native, runtime, snapshots, stepNetwork } = ports;
   const logger = ports.logger.child({ service: "build" });
   const stepsDir = join(config.stateDir, "steps");
   const spoolDir = join(config.stateDir, "spool");
@@ -68,8 +65,7 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   const keyPrefix = `build-${digestOf(config.worker).slice(7, 15)}-`;
   await clearLeftovers(ports, stepsDir, spoolDir, keyPrefix);
 
-  const headers: Record<string, string> = config.imageStoreToken === "" ? {} : { authorization: `Bearer ${config.imageStoreToken}` };
-  const images = scope.use(new Images({ bus, address: config.imageStore, headers, clock }));
+  const images = new Images({ bus, http, address: config.imageStore, clock });
   const steps = new StepCache({ database, cache, images, clock });
   const builder: Builder = {
     contexts: scope.use(new Contexts({ content, spoolDir })), images, cache: steps, clock, spoolDir, parallelSteps: config.parallelSteps,
@@ -85,11 +81,12 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   scope.use(relayOutbox(database, bus, { logger }));
 
   const stopping = new AbortController();
-  const tls = config.tlsCert === "" ? null : { cert: await readFile(config.tlsCert, "utf8"), key: await readFile(config.tlsKey, "utf8") };
-  const app = createServer({ logger, listen: config.listen, token: config.token, tls });
+  const app = createApp("build", logger);
   scope.defer(() => app.close());
   logRoute(app, { reader, signals, clock, stopping: stopping.signal });
-  const address = await listenOn(app, config.listen, tls !== null);
+  await app.ready();
+  const [bound] = await listen({ addresses: [config.listen], credentials: http.credentials, allow: ["service/api"], logger }, { request: app.routing }, scope);
+  const address = advertised(bound!, config.advertise, http.credentials);
   scope.defer(() => stopping.abort());
 
   const leaseMs = config.leaseSeconds * 1000;
@@ -99,7 +96,7 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   }));
   observeJobs(database, () => worker.running, scope);
   scope.use(await bus.subscribe([progressRoute(worker, signals)]));
-  scope.use(await bus.serve("build", jobRoutes({ bus, store, reader, cache: steps, signals, logsAddress: config.advertise || address })));
+  scope.use(await bus.serve("build", jobRoutes({ bus, store, reader, cache: steps, signals, logsAddress: address })));
   await upkeep.takeBack(config.worker);
   await worker.start();
   scope.use(new Janitor({

@@ -2,6 +2,7 @@ import type { Bus } from "@gantry/bus";
 import type { ContentStore } from "@gantry/content";
 import type { Database } from "@gantry/database";
 import type { DigestCache } from "@gantry/digest-cache";
+import type { HttpClient } from "@gantry/http";
 import type { Clock, Logger } from "@gantry/kernel";
 import type { NativeFs, NetworkInterface, Runtime } from "@gantry/runtime";
 import type { Snapshotter } from "@gantry/snapshots";
@@ -14,6 +15,8 @@ export interface Ports {
   /** Opened with {@link migrations} for the service `build`. */
   readonly database: Database<BuildDatabase>;
   readonly cache: DigestCache;
+  /** For the image store; with its credentials the log stream is served. */
+  readonly http: HttpClient;
   /** Blobs of the image store: its directory on the same host, or its HTTP routes. */
   readonly content: ContentStore;
   readonly snapshots: Snapshotter;

@@ -18,6 +18,7 @@ import { newId, shortId, silentLogger, systemClock as clock } from "@gantry/kern
 import { MediaType } from "@gantry/oci";
 import { endSpawner, loadNative, removeCgroup, startRuntime } from "@gantry/runtime";
 import { openSnapshots, TarParser, type OverlaySnapshots, type TarEntry } from "@gantry/snapshots";
+import { HttpClient } from "@gantry/http";
 import { Pool } from "undici";
 import { Value } from "typebox/value";
 import * as build from "./index.ts";
@@ -61,7 +62,7 @@ before(async () => {
   outer.use(await bus.serve("scheduler", [on(containersUsingImage, async () => ({ uses: [] }))]));
   const store = `unix:${join(dir, "image-store.sock")}`;
   await imageStore.start(Value.Default(imageStore.Config, { listen: [store] }) as imageStore.Config, {
-    bus: busOf("image-store"), clock, logger: silentLogger, content, cache,
+    bus: busOf("image-store"), clock, logger: silentLogger, content, cache, credentials: null,
     database: outer.use(await openDatabase<imageStore.Tables>(`sqlite:${join(dir, "db")}`, { service: "image-store", migrations: imageStore.migrations })),
   }, outer);
   const config = Value.Default(build.Config, {
@@ -73,7 +74,7 @@ before(async () => {
     scope = new AsyncDisposableStack();
     await build.start(config, {
       bus: scope.use(createLocalBus({ service: "build", clock, logger: silentLogger, broker })),
-      clock, logger: silentLogger, content, cache, snapshots, native, runtime, stepNetwork: noNetwork,
+      clock, logger: silentLogger, http: scope.use(new HttpClient()), content, cache, snapshots, native, runtime, stepNetwork: noNetwork,
       database: scope.use(await openDatabase<build.BuildDatabase>(`sqlite:${join(dir, "db")}`, { service: "build", migrations: build.migrations })),
     }, scope);
   };

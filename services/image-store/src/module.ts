@@ -1,15 +1,14 @@
-import { readFile } from "node:fs/promises";
 import { relayOutbox } from "@gantry/database";
+import { listen } from "@gantry/http";
 import type { Scope } from "@gantry/kernel";
 import { Type as T, type Static } from "typebox";
 import { Catalog } from "./domain/catalog.ts";
 import { commandRoutes } from "./handlers/commands.ts";
 import { queryRoutes } from "./handlers/queries.ts";
 import { registryQueries } from "./handlers/registries.ts";
-import { createApp } from "./http/app.ts";
+import { createImageStoreApp, isRegistryPath } from "./http/app.ts";
 import { blobRoutes } from "./http/blobs.ts";
 import { imageRoutes } from "./http/images.ts";
-import { listen } from "./http/listen.ts";
 import { registryRoutes } from "./http/v2/routes.ts";
 import { observeCatalog } from "./metrics.ts";
 import type { Ports } from "./ports.ts";
@@ -25,10 +24,8 @@ export type { Tables } from "./store/schema.ts";
 export type { Ports } from "./ports.ts";
 
 export const Config = T.Object({
-  listen: T.Array(T.String(), { description: "unix:/path or host:port, several with commas; off loopback it needs TLS and a token" }),
-  token: T.String({ default: "", description: "what callers on TCP must show, as bearer token or as password; empty: none" }),
-  tlsCert: T.String({ default: "", description: "file with the PEM certificate for TCP" }),
-  tlsKey: T.String({ default: "", description: "file with its PEM key" }),
+  listen: T.Array(T.String(), { description: "unix:/path or host:port, several with commas; off loopback it needs certificates" }),
+  token: T.String({ default: "", description: "with it, docker, skopeo and others may use /v2/ over TCP: as a bearer token or as the password of docker login" }),
   insecureRegistries: T.Array(T.String(), { default: [], description: "host[:port] of registries that may be spoken to without TLS; loopback always may" }),
   registryEndpoints: T.Record(T.String(), T.String(), { default: {}, description: "domain=URL of registries that are reached under another name than images carry" }),
   maxBlobBytes: T.Integer({ default: 64 * 1024 ** 3, minimum: 1, description: "largest blob taken in, in bytes" }),
@@ -57,7 +54,7 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   observeCatalog(catalog, scope);
 
   const token = config.token === "" ? null : config.token;
-  const app = createApp({ logger, token });
+  const app = createImageStoreApp({ logger, token });
   scope.defer(() => app.close());
   blobRoutes(app, store, config);
   const policy = { insecure: config.insecureRegistries, endpoints: parseEndpoints(config.registryEndpoints) };
@@ -65,8 +62,11 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   imageRoutes(app, store, { connect, cache: ports.cache, maxBlobBytes: config.maxBlobBytes });
   registryRoutes(app, store, scope.use(new Uploads(blobs, clock, config.maxBlobBytes)));
   await app.ready();
-  const tls = config.tlsCert === "" ? null : { cert: await readFile(config.tlsCert, "utf8"), key: await readFile(config.tlsKey, "utf8") };
   scope.use(await bus.serve("image-store", [...queryRoutes(store), ...commandRoutes(store, bus), ...registryQueries(connect)]));
-  const addresses = await listen({ addresses: config.listen, tls, guarded: token !== null }, (request, response) => app.routing(request, response), scope);
+  const addresses = await listen({
+    addresses: config.listen, credentials: ports.credentials, allow: ["service/api", "service/build", "node/*"], logger, graceMs: 5_000,
+    // Guarded by the token.
+    open: (path) => token !== null && isRegistryPath(path),
+  }, { request: app.routing }, scope);
   return { addresses };
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { openBus } from "@gantry/bus";
 import { HttpContentStore } from "@gantry/content";
 import { openDigestCache } from "@gantry/digest-cache";
+import { openHttp } from "@gantry/http";
 import { configFromEnv, retry, systemClock } from "@gantry/kernel";
 import { openHostNetwork } from "@gantry/network";
 import { loadNative, startRuntime } from "@gantry/runtime";
@@ -16,7 +17,6 @@ const urls = configFromEnv(T.Object({
   busUrl: T.String({ description: "amqp://user:password@host:port/vhost" }),
   cacheUrl: T.String({ default: "memory:", description: "redis://host:port or memory:" }),
   imageStore: T.String({ description: "address of the image store: unix:/path or http(s)://host:port" }),
-  imageStoreToken: T.String({ default: "", description: "what the image store asks for over TCP" }),
 }), env);
 const config = configFromEnv(Config, env);
 await using scope = new AsyncDisposableStack();
@@ -26,7 +26,8 @@ const shared = { clock: systemClock, logger };
 mkdirSync(join(config.stateDir, "run"), { recursive: true });
 const native = loadNative();
 const cache = scope.use(await openDigestCache(urls.cacheUrl, shared));
-const content = scope.use(new HttpContentStore({ address: urls.imageStore, headers: urls.imageStoreToken === "" ? {} : { authorization: `Bearer ${urls.imageStoreToken}` } }));
+const http = scope.use(await openHttp(`node/${config.nodeId}`, env, { logger }));
+const content = new HttpContentStore({ http, address: urls.imageStore });
 const snapshots = scope.use(await openSnapshots({ dir: join(config.stateDir, "snapshots"), native: native.fs, ...shared }));
 const runtime = scope.use(await startRuntime({ socket: join(config.stateDir, "run", "spawner.sock") }));
 const network = scope.use(await openHostNetwork({ native: native.net, instance: config.instance, ...shared }));
@@ -38,5 +39,5 @@ const bus = retry(() => openBus(urls.busUrl, { service: `node-agent ${config.nod
 }).then((opened) => scope.use(opened));
 bus.catch(() => {});
 scope.defer(() => closing.abort());
-await start(config, { bus, cache, content, snapshots, native: native.fs, runtime, network, ...shared }, scope);
+await start(config, { bus, cache, credentials: http.credentials, content, snapshots, native: native.fs, runtime, network, ...shared }, scope);
 await new Promise((resolve) => { for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, resolve); });

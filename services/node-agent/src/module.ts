@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Bus } from "@gantry/bus";
 import type { ContentStore } from "@gantry/content";
 import type { DigestCache } from "@gantry/digest-cache";
+import { advertised, type Credentials } from "@gantry/http";
 import { KeyedMutex, type Clock, type Logger, type Scope } from "@gantry/kernel";
 import type { HostNetwork } from "@gantry/network";
 import type { NativeFs, Runtime } from "@gantry/runtime";
@@ -53,6 +54,8 @@ export interface Ports {
   /** The image store's blobs. */
   readonly content: ContentStore;
   readonly cache: DigestCache;
+  /** For TLS on TCP; null: TCP is in the clear, and loopback only. */
+  readonly credentials: Credentials | null;
   readonly snapshots: Snapshotter;
   readonly native: NativeFs;
   readonly runtime: Runtime;
@@ -77,9 +80,9 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   await Promise.all([agent.store.open(), agent.volumes.open()]);
   await restore(agent);
   observeContainers(agent, scope);
-  const bound = await serveHttp(agent, config.listen, scope);
+  const bound = await serveHttp(agent, config.listen, ports.credentials, scope);
   startWithAgent(agent);
-  const identity = { address: config.address === "" ? bound : config.address, labels: config.labels, stateDir: config.stateDir };
+  const identity = { address: advertised(bound, config.address, ports.credentials), labels: config.labels, stateDir: config.stateDir };
   const online = async (bus: Bus): Promise<void> => {
     agent.reporter.connect(bus);
     scope.use(await bus.serve(`node.${config.nodeId}`, [

@@ -13,7 +13,7 @@ import { followBuild } from "../streams/follow-build.ts";
 import { storeContext } from "../streams/store-context.ts";
 import type { Exchange, Route } from "./exchange.ts";
 
-type BuildBackend = Pick<Backend, "bus" | "upstreams" | "content" | "clock" | "logger" | "maxContextBytes">;
+type BuildBackend = Pick<Backend, "bus" | "http" | "content" | "clock" | "logger" | "maxContextBytes">;
 
 export function buildRoutes(backend: BuildBackend): Route[] {
   return [

@@ -1,13 +1,14 @@
 import { fail, nodeExecCreate, nodeExecInspect, nodeExecResize } from "@gantry/contracts";
+import { discard } from "@gantry/http";
 import { newId } from "@gantry/kernel";
-import { type Backend, locate } from "../backend.ts";
+import { agentOf, type Backend, locate } from "../backend.ts";
 import type { ExecNodes } from "../exec-nodes.ts";
 import { join } from "../streams/join.ts";
 import { streamType } from "./container-streams.ts";
 import { terminalSize } from "./containers.ts";
 import type { Exchange, Route } from "./exchange.ts";
 
-type ExecBackend = Pick<Backend, "bus" | "upstreams"> & { readonly execNodes: ExecNodes };
+type ExecBackend = Pick<Backend, "bus" | "http"> & { readonly execNodes: ExecNodes };
 
 export function execRoutes(backend: ExecBackend): Route[] {
   const { bus, execNodes } = backend;
@@ -36,18 +37,18 @@ export function execRoutes(backend: ExecBackend): Route[] {
   ];
 }
 
-async function start({ upstreams, execNodes }: ExecBackend, x: Exchange): Promise<unknown> {
+async function start({ http, execNodes }: ExecBackend, x: Exchange): Promise<unknown> {
   const body = await x.body() ?? {};
   const detach = body["Detach"] === true;
   const tty = body["Tty"] === true;
-  const { address } = await execNodes.find(x.param("id"));
+  const target = agentOf(await execNodes.find(x.param("id")));
   const path = `/v1/exec/${x.param("id")}/start`;
   const request = { Detach: detach, Tty: tty, ...(Array.isArray(body["ConsoleSize"]) ? { ConsoleSize: body["ConsoleSize"] } : {}) };
   if (detach) {
-    await upstreams.detached(address, { path, body: request, signal: x.gone });
+    await discard(await http.request(target, { method: "POST", path, headers: { "content-type": "application/json" }, body: JSON.stringify(request), signal: x.gone }));
     return x.empty(200);
   }
-  const stream = await upstreams.upgrade(address, { path, body: request, signal: x.gone });
+  const stream = await http.upgrade(target, { path, body: request, signal: x.gone });
   await join(x.hijack(streamType(x, tty)), stream);
   return x.reply;
 }

@@ -9,16 +9,15 @@ import { download } from "../streams/download.ts";
 import { proxy } from "../streams/proxy.ts";
 import type { Exchange, Route } from "./exchange.ts";
 
-type ImageStreamsBackend = Pick<Backend, "upstreams" | "imageStore">;
+type ImageStreamsBackend = Pick<Backend, "http" | "imageStore">;
 
 const MAX_NAMES = 256;
 
 /** Pull, import, push, save and load: all done by the image store, passed through as they come. */
-export function imageStreamRoutes({ upstreams, imageStore }: ImageStreamsBackend): Route[] {
-  const { address } = imageStore;
+export function imageStreamRoutes({ http, imageStore }: ImageStreamsBackend): Route[] {
   const send = (x: Exchange, path: string, query: URLSearchParams, { headers = {}, body }: { headers?: Record<string, string>; body?: Readable } = {}): Promise<void> =>
-    proxy(upstreams, x, {
-      address, method: "POST", path: `${path}?${query}`, headers: { ...imageStore.headers, ...headers }, contentType: "application/json", ...(body === undefined ? {} : { body }),
+    proxy(http, x, {
+      target: imageStore, method: "POST", path: `${path}?${query}`, headers, contentType: "application/json", ...(body === undefined ? {} : { body }),
     });
   const save = async (x: Exchange, names: readonly string[]): Promise<void> => {
     if (names.length === 0) throw fail("INVALID", "no image names given");
@@ -26,7 +25,7 @@ export function imageStreamRoutes({ upstreams, imageStore }: ImageStreamsBackend
     const query = new URLSearchParams(names.map((name) => ["name", name]));
     const platform = text(x.query, "platform");
     if (platform !== "") query.set("platform", platform);
-    await proxy(upstreams, x, { address, method: "GET", path: `/v1/images/save?${query}`, headers: { ...imageStore.headers }, contentType: "application/x-tar" });
+    await proxy(http, x, { target: imageStore, method: "GET", path: `/v1/images/save?${query}`, contentType: "application/x-tar" });
   };
   return [
     { method: "POST", path: "/images/create", handle: async (x) => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createLocalBus } from "@gantry/bus";
+import { HttpClient } from "@gantry/http";
 import { silentLogger, systemClock } from "@gantry/kernel";
 import { Guard } from "../auth/guard.ts";
 import type { Backend } from "../backend.ts";
@@ -9,7 +10,6 @@ import { EventHub } from "../event-hub.ts";
 import { LiveHub } from "../live/hub.ts";
 import { busSource } from "../live/source.ts";
 import { describeSelf } from "../self.ts";
-import { Upstreams } from "../streams/upstreams.ts";
 import { createApp } from "./app.ts";
 import { needOf, requiredRole, withRole } from "./roles.ts";
 import { recordedRoutes } from "./route-keys.ts";
@@ -25,8 +25,8 @@ async function allRoutes(): Promise<string[]> {
   const events = scope.use(await EventHub.open(bus));
   const live = scope.use(new LiveHub({ source: busSource({ bus, ...shared }), bus, events, ...shared }));
   const backend: Backend = {
-    bus, guard, ...shared, events, live, upstreams: scope.use(new Upstreams()),
-    content: {} as Backend["content"], maxContextBytes: 1024, imageStore: { address: "unix:/none", headers: {} },
+    bus, guard, ...shared, events, live, http: scope.use(new HttpClient()),
+    content: {} as Backend["content"], maxContextBytes: 1024, imageStore: { address: "unix:/none", identity: "service/image-store" },
   };
   const self = describeSelf({ version: "", instance: "", rootDir: "", gitCommit: "", hostname: "" });
   const app = await createApp(dockerRoutes({ ...backend, self, execNodes: new ExecNodes(bus) }), { serverHeader: "", logger: silentLogger, guard });

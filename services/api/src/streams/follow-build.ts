@@ -26,14 +26,14 @@ export interface FollowOptions {
  * can tell it: when the one that does goes away, hangs or cannot be reached, another one is found over the bus and asked from the row
  * after the last one seen.
  */
-export async function* followBuild({ bus, upstreams, clock }: Pick<Backend, "bus" | "upstreams" | "clock">, options: FollowOptions, signal: AbortSignal): AsyncGenerator<BuildLogLine[]> {
+export async function* followBuild({ bus, http, clock }: Pick<Backend, "bus" | "http" | "clock">, options: FollowOptions, signal: AbortSignal): AsyncGenerator<BuildLogLine[]> {
   const { id, follow } = options;
   let { from, address } = options;
   for (let failures = 0; ; failures++) {
     const silence = new Silence(clock);
     try {
       address ??= (await bus.call(buildLogs, { id }, { timeoutMs: ASK_MS, signal })).logs;
-      const response = await upstreams.request(address, { method: "GET", path: `/v1/builds/${id}/logs?from=${from}&follow=${follow ? 1 : 0}`, signal: AbortSignal.any([signal, silence.signal]) });
+      const response = await http.request({ address, identity: "service/build" }, { method: "GET", path: `/v1/builds/${id}/logs?from=${from}&follow=${follow ? 1 : 0}`, signal: AbortSignal.any([signal, silence.signal]) });
       for await (const lines of lineBatches(silence.watch(response.body))) {
         const rows = lines.map(parseBuildLogLine).filter((row) => row !== null).filter((row) => row.seq >= from);
         failures = 0;

@@ -1,15 +1,15 @@
 import type { Bus } from "@gantry/bus";
 import { fail, imageFence, imagePut, imageResolve, imageTag, type LayerInfo, type ResolvedImage } from "@gantry/contracts";
-import { type Clock, describeError, GantryError, isGantryError, retry } from "@gantry/kernel";
+import type { HttpClient, Target } from "@gantry/http";
+import { type Clock, isGantryError, retry } from "@gantry/kernel";
 import { familiarString, type ImageConfig, normalizePlatform, parseImageConfig, parsePlatform, parseReference, platformMatches, type Reference, withDefaultTag } from "@gantry/oci";
-import { type Dispatcher, Pool } from "undici";
 import type { BuildMessage } from "../domain/messages.ts";
 
 export interface ImagesOptions {
   readonly bus: Bus;
+  readonly http: HttpClient;
   /** HTTP base of the image store. */
   readonly address: string;
-  readonly headers: Readonly<Record<string, string>>;
   readonly clock: Clock;
 }
 
@@ -26,22 +26,21 @@ export interface KnownImage {
 const MAX_LINE = 1024 * 1024;
 /** Tries of a call to an image store, broker or database that is away: about a minute. */
 const TRIES = 40;
+/** How long a pull or push may go without a word. */
+const IDLE_MS = 600_000;
 
 /** The image store, as a build needs it. */
-export class Images implements AsyncDisposable {
+export class Images {
   readonly #bus: Bus;
-  readonly #pool: Pool;
-  readonly #headers: Readonly<Record<string, string>>;
+  readonly #http: HttpClient;
+  readonly #store: Target;
   readonly #clock: Clock;
 
-  constructor({ bus, address, headers, clock }: ImagesOptions) {
+  constructor({ bus, http, address, clock }: ImagesOptions) {
     this.#bus = bus;
+    this.#http = http;
+    this.#store = { address, identity: "service/image-store" };
     this.#clock = clock;
-    this.#headers = headers;
-    const unix = address.startsWith("unix:") ? address.slice("unix:".length) : null;
-    this.#pool = new Pool(unix === null ? address : "http://localhost", {
-      ...(unix === null ? {} : { connect: { socketPath: unix } }), connections: 8, headersTimeout: 600_000, bodyTimeout: 600_000,
-    });
   }
 
   /** null where the store has none. */
@@ -88,16 +87,9 @@ export class Images implements AsyncDisposable {
     path: string, reference: Reference, { auth, tell, signal }: { auth: Readonly<Record<string, unknown>>; tell: (message: BuildMessage) => void; signal: AbortSignal },
   ): Promise<void> {
     const credentials = auth[reference.domain] ?? (reference.domain === "docker.io" ? auth["https://index.docker.io/v1/"] : undefined);
-    const headers: Record<string, string> = { ...this.#headers };
+    const headers: Record<string, string> = {};
     if (credentials !== undefined) headers["x-registry-auth"] = Buffer.from(JSON.stringify(credentials)).toString("base64url");
-    let answer: Dispatcher.ResponseData;
-    try {
-      answer = await this.#pool.request({ method: "POST", path, headers, signal });
-    } catch (cause) {
-      signal.throwIfAborted();
-      throw fail("UNAVAILABLE", `cannot reach the image store: ${describeError(cause)}`, { cause });
-    }
-    if (answer.statusCode !== 200) throw await errorOf(answer);
+    const answer = await this.#http.request(this.#store, { method: "POST", path, headers, signal, idleMs: IDLE_MS });
     let rest = "";
     for await (const chunk of answer.body.setEncoding("utf8")) {
       const lines = (rest + String(chunk)).split("\n");
@@ -138,10 +130,6 @@ export class Images implements AsyncDisposable {
       ...(signal === undefined ? {} : { signal }),
     });
   }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#pool.destroy();
-  }
 }
 
 const isId = (ref: string): boolean => /^(?:sha256:)?[0-9a-f]{64}$/.test(ref);
@@ -151,14 +139,4 @@ const platformOf = (config: ImageConfig) =>
 
 function known(image: ResolvedImage): KnownImage {
   return { id: image.id, config: parseImageConfig(JSON.stringify(image.config)), layers: image.layers };
-}
-
-async function errorOf(answer: Dispatcher.ResponseData): Promise<GantryError> {
-  const body = (await answer.body.text()).slice(0, 64 * 1024);
-  try {
-    const { code, message } = JSON.parse(body) as { code: string; message: string };
-    return new GantryError(code, message);
-  } catch {
-    return fail("UNAVAILABLE", `the image store answered ${answer.statusCode}`);
-  }
 }

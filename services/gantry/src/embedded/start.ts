@@ -7,6 +7,7 @@ import { DiskContentStore } from "@gantry/content";
 import { schedulerInfo } from "@gantry/contracts";
 import { openDatabase, type Database, type DatabaseOptions } from "@gantry/database";
 import { openDigestCache } from "@gantry/digest-cache";
+import { HttpClient } from "@gantry/http";
 import * as imageStore from "@gantry/image-store";
 import { configFromEnv, describeError, systemClock as clock, type Scope } from "@gantry/kernel";
 import * as nodeAgent from "@gantry/node-agent";
@@ -50,10 +51,11 @@ export async function startEmbedded({ state, socket, http, logLevel }: EmbeddedO
   const cache = scope.use(await openDigestCache("memory:", { clock, logger }));
   const host = await openHost(state, logger, scope);
   const { native, runtime, snapshots, network } = host;
+  const client = scope.use(new HttpClient());
   const content = await DiskContentStore.open({ dir: state.path("blobs"), syncfs: (fd) => native.syncfs(fd) });
 
   await imageStore.start(defaults(imageStore.Config, { listen: [state.sockets.imageStore] }), {
-    bus: busOf("image-store"), clock, logger, content, cache,
+    bus: busOf("image-store"), clock, logger, content, cache, credentials: null,
     database: await databaseOf<imageStore.Tables>({ service: "image-store", migrations: imageStore.migrations }),
   }, scope);
   const schedulerBus = busOf("scheduler");
@@ -62,12 +64,12 @@ export async function startEmbedded({ state, socket, http, logLevel }: EmbeddedO
   }, scope);
   await nodeAgent.start(defaults(nodeAgent.Config, {
     nodeId: state.nodeId, stateDir: state.dir, listen: state.sockets.node, instance: state.instance, cgroupParent: state.cgroupParent,
-  }), { bus: busOf("node-agent"), clock, logger, content, cache, snapshots, native, runtime, network }, scope);
+  }), { bus: busOf("node-agent"), clock, logger, content, cache, credentials: null, snapshots, native, runtime, network }, scope);
   const buildBus = busOf("build");
   await build.start(defaults(build.Config, {
     listen: state.sockets.build, stateDir: state.path("build"), imageStore: state.sockets.imageStore, worker: state.nodeId, cgroupParent: state.cgroupParent,
   }), {
-    bus: buildBus, clock, logger, content, cache, snapshots, native, runtime,
+    bus: buildBus, clock, logger, http: client, content, cache, snapshots, native, runtime,
     database: await databaseOf<build.BuildDatabase>({ service: "build", migrations: build.migrations }),
     stepNetwork: stepNetworkOnHost({ bus: buildBus, network, instance: state.instance }),
   }, scope);
@@ -75,7 +77,7 @@ export async function startEmbedded({ state, socket, http, logLevel }: EmbeddedO
   while ((await schedulerBus.call(schedulerInfo, {})).nodes.length === 0) await clock.sleep(5);
   const bus = busOf("api");
   const { listen } = await api.start(defaults(api.Config, { ...(http?.length === 0 ? {} : configFromEnv(api.TcpConfig, process.env)), listen: [`unix:${socket}`], imageStore: state.sockets.imageStore, rootDir: state.dir, instance: state.instance, dashboardDir: DASHBOARD_DIR }), {
-    bus, clock, logger, content,
+    bus, clock, logger, http: client, content,
   }, scope);
   const addresses = http === null
     ? await listenOnFree(listen).then((address) => [address], (error: unknown) => { logger.warn({ error: describeError(error) }, "there is no HTTP address"); return []; })

@@ -1,46 +1,31 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import { fail, statusOf } from "@gantry/contracts";
-import { describeError, isGantryError, type Logger } from "@gantry/kernel";
-import { observeApp } from "@gantry/telemetry/http";
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { isLoopbackHost } from "./listen.ts";
+import { fail } from "@gantry/contracts";
+import { callerOf } from "@gantry/http";
+import { createApp } from "@gantry/http/app";
+import type { Logger } from "@gantry/kernel";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 
 export type App = FastifyInstance;
 
 /**
- * The HTTP application: no body is parsed (handlers read `request.raw`), errors are `{message, code}` with the status of the code,
- * and callers on TCP show the token where there is one.
+ * The HTTP application: no body is parsed (handlers read `request.raw`), and callers on TCP show the token where there is one, or a
+ * certificate, which `listen` has checked.
  */
-export function createApp(options: { logger: Logger; token: string | null }): App {
-  const app = Fastify({ logger: false, bodyLimit: Number.MAX_SAFE_INTEGER, exposeHeadRoutes: false, routerOptions: { maxParamLength: 4096 } });
-  observeApp(app, "image-store");
+export function createImageStoreApp(options: { logger: Logger; token: string | null }): App {
+  const app = createApp("image-store", options.logger, { bodyLimit: Number.MAX_SAFE_INTEGER, routerOptions: { maxParamLength: 4096 } });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
   app.addHook("onRequest", async (request, reply) => authorize(request, reply, options.token));
-  app.setErrorHandler((error, request, reply) => sendError(options.logger, error, request, reply));
-  app.setNotFoundHandler((request, reply) => reply.code(404).send({ message: `page not found: ${request.method} ${request.url.slice(0, 200)}`, code: "NOT_FOUND" }));
   return app;
 }
 
-function sendError(logger: Logger, error: unknown, request: FastifyRequest, reply: FastifyReply): void {
-  const known = isGantryError(error);
-  const fastifyStatus = (error as { statusCode?: unknown }).statusCode;
-  const status = known ? statusOf(error) : typeof fastifyStatus === "number" && fastifyStatus < 500 ? fastifyStatus : 500;
-  if (status >= 500) logger.error({ err: error, method: request.method, url: request.url }, `request failed: ${describeError(error)}`);
-  if (reply.sent || reply.raw.headersSent) {
-    reply.raw.destroy();
-    return;
-  }
-  void reply.code(status).send({ message: (error as Error).message, code: known ? error.code : status < 500 ? "INVALID" : "INTERNAL" });
+/** The routes for docker, skopeo, podman and other clients of a registry. */
+export function isRegistryPath(path: string): boolean {
+  return path === "/v2" || path.startsWith("/v2/");
 }
 
-/** A unix socket is guarded by its mode. On TCP without a token, the Host header must be loopback's, against rebinding of names. */
 function authorize(request: FastifyRequest, reply: FastifyReply, token: string | null): void {
-  if (request.socket.remoteAddress === undefined) return;
-  if (token === null) {
-    if (!isLoopbackHost(request.headers.host ?? "")) throw fail("FORBIDDEN", "the Host header is not that of a loopback address");
-    return;
-  }
+  if (token === null || request.socket.remoteAddress === undefined || callerOf(request.socket) !== null) return;
   if (shownToken(request.headers.authorization ?? "").some((shown) => sameText(shown, token))) return;
   void reply.header("www-authenticate", 'Basic realm="gantry"');
   throw fail("UNAUTHORIZED", "authentication required");

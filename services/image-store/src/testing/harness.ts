@@ -6,6 +6,7 @@ import { containersUsingImage, dockerEvent, type DockerEvent } from "@gantry/con
 import { DiskContentStore } from "@gantry/content";
 import { openDatabase } from "@gantry/database";
 import { openDigestCache } from "@gantry/digest-cache";
+import type { Credentials } from "@gantry/http";
 import { silentLogger, systemClock, type Clock } from "@gantry/kernel";
 import { request } from "undici";
 import type { ImageUse } from "../domain/removal.ts";
@@ -30,7 +31,7 @@ export interface TestStore extends AsyncDisposable {
 }
 
 /** The whole service over real parts: SQLite (or `database`) and blobs in a temporary directory, a local bus, loopback HTTP. */
-export async function startStore(options: { config?: Partial<Config>; clock?: Clock; dir?: string; database?: { url: string; service: string } } = {}): Promise<TestStore> {
+export async function startStore(options: { config?: Partial<Config>; clock?: Clock; dir?: string; credentials?: Credentials; database?: { url: string; service: string } } = {}): Promise<TestStore> {
   const dir = options.dir ?? await mkdtemp(join(tmpdir(), "gantry-image-store-"));
   const clock = options.clock ?? systemClock;
   const outer = new AsyncDisposableStack();
@@ -46,14 +47,14 @@ export async function startStore(options: { config?: Partial<Config>; clock?: Cl
     const database = scope.use(await openDatabase<Tables>(options.database?.url ?? `sqlite:${join(dir, "db")}`, { service: options.database?.service ?? "image-store", migrations }));
     const cache = scope.use(await openDigestCache("memory:"));
     const config = { ...Default(Config, {}) as Config, listen: [`127.0.0.1:${port}`], ...options.config };
-    const { addresses } = await start(config, { bus, clock, logger: silentLogger, database, cache, content }, scope);
-    return { scope, address: addresses[0]! };
+    const { addresses } = await start(config, { bus, clock, logger: silentLogger, database, cache, content, credentials: options.credentials ?? null }, scope);
+    return { scope, address: addresses[0]!.replace(/^https?:\/\//, "") };
   };
   let running = await run();
   port = running.address.split(":")[1]!;
   const store: TestStore = {
     bus, content, dir, events, uses: [],
-    url: `http://${running.address}`,
+    url: `${options.credentials === undefined ? "http" : "https"}://${running.address}`,
     address: running.address,
     async seen(action, count = 1) {
       for (;;) {

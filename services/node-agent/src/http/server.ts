@@ -1,13 +1,12 @@
-import { rm } from "node:fs/promises";
 import type { IncomingMessage } from "node:http";
-import type { Socket } from "node:net";
 import { PassThrough, type Duplex, type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { fail, statusOf } from "@gantry/contracts";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { fail } from "@gantry/contracts";
+import { type Credentials, listen, readUpgradeBody, refuseUpgrade } from "@gantry/http";
+import { createApp } from "@gantry/http/app";
 import { isGantryError, type Scope } from "@gantry/kernel";
-import { isLoopback } from "@gantry/network";
-import { observeApp, observeRequest, pathTemplate } from "@gantry/telemetry/http";
+import { observeRequest, pathTemplate } from "@gantry/telemetry/http";
 import type { Agent } from "../context.ts";
 import { startExec } from "../execs.ts";
 import { readConsoleSize } from "../domain/exec-config.ts";
@@ -16,7 +15,6 @@ import { attach } from "./attach.ts";
 import { execAttached } from "./exec.ts";
 import { checkReadable, readLogQuery, writeLog } from "./logs.ts";
 import { flag } from "./query.ts";
-import { readUpgradeBody, writeError } from "./raw.ts";
 import { sendStats } from "./stats.ts";
 import { entryOf } from "../context.ts";
 
@@ -105,43 +103,23 @@ async function upgrade(agent: Agent, request: IncomingMessage, socket: Duplex, h
   else throw fail("NOT_FOUND", `no raw stream at ${request.method} ${url.pathname}`);
 }
 
-/** Serves the agent's HTTP routes at `unix:/path` or `host:port`; resolves with the address clients use. */
-export async function serveHttp(agent: Agent, listen: string, scope: Scope): Promise<string> {
-  const app = fastify({ bodyLimit: 1024 * 1024, requestTimeout: 0, forceCloseConnections: true, exposeHeadRoutes: false });
-  observeApp(app, "node-agent");
+/** Serves the agent's HTTP routes to the API; resolves with the address as bound. */
+export async function serveHttp(agent: Agent, listenOn: string, credentials: Credentials | null, scope: Scope): Promise<string> {
+  const app = createApp("node-agent", agent.logger);
+  scope.defer(() => app.close());
   // An archive is read as it comes, whatever the client calls it.
   app.addContentTypeParser(["application/x-tar", "application/octet-stream", "application/x-gzip"], (_request, payload, done) => done(null, payload));
-  app.setErrorHandler((error: unknown, _request, reply) => {
-    const status = isGantryError(error) ? statusOf(error) : (error as { statusCode?: number }).statusCode ?? 500;
-    if (status >= 500 && !isGantryError(error)) agent.logger.error({ err: error }, "an HTTP request failed");
-    void reply.code(status).type("application/json").send({ message: error instanceof Error ? error.message : String(error), code: isGantryError(error) ? error.code : status < 500 ? "INVALID" : "INTERNAL" });
-  });
   routes(app, agent);
-  const sockets = new Set<Socket>();
-  app.server.on("connection", (socket: Socket) => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
-  });
-  app.server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    socket.on("error", () => socket.destroy());
-    const served = { service: "node-agent", route: pathTemplate(request.url ?? "/"), request } as const;
-    observeRequest(served, () => upgrade(agent, request, socket, head)).catch((e: unknown) => {
-      if (!isGantryError(e)) agent.logger.error({ err: e, url: request.url }, "a raw stream failed");
-      writeError(socket, e);
-    });
-  });
-  scope.defer(async () => {
-    for (const socket of sockets) socket.destroy();
-    await app.close();
-  });
-  if (listen.startsWith("unix:")) {
-    const path = listen.slice("unix:".length);
-    await rm(path, { force: true });
-    await app.listen({ path, readableAll: false, writableAll: false });
-    return listen;
-  }
-  const at = listen.lastIndexOf(":");
-  if (!isLoopback(listen.slice(0, at).replace(/^\[|\]$/g, ""))) agent.logger.warn({ listen }, "whoever reaches this address has every container of this host: keep it on a network of the fleet's own");
-  await app.listen({ host: listen.slice(0, at).replace(/^\[|\]$/g, ""), port: Number(listen.slice(at + 1)) });
-  return app.listeningOrigin;
+  await app.ready();
+  const [bound] = await listen({ addresses: [listenOn], credentials, allow: ["service/api"], logger: agent.logger }, {
+    request: app.routing,
+    upgrade: (request, socket, head) => {
+      const served = { service: "node-agent", route: pathTemplate(request.url ?? "/"), request } as const;
+      observeRequest(served, () => upgrade(agent, request, socket, head)).catch((e: unknown) => {
+        if (!isGantryError(e)) agent.logger.error({ err: e, url: request.url }, "a raw stream failed");
+        refuseUpgrade(socket, e);
+      });
+    },
+  }, scope);
+  return bound!;
 }

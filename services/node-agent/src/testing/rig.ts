@@ -74,7 +74,7 @@ export class Rig {
     await agent.start({
       nodeId: "n1", stateDir: this.dir, listen: `unix:${join(this.dir, "run/node.sock")}`, address: "", instance: this.instance, cgroupParent: this.cgroupParent, labels: {},
       concurrency: 64,
-    }, { bus: this.bus, content: this.content, cache: new MemoryDigestCache({ clock: systemClock }), snapshots, native: native.fs, runtime, network: this.network, ...shared }, scope);
+    }, { bus: this.bus, content: this.content, cache: new MemoryDigestCache({ clock: systemClock }), credentials: null, snapshots, native: native.fs, runtime, network: this.network, ...shared }, scope);
     this.#agent = scope;
     await waitFor(async () => (await this.bus.call(schedulerInfo, {})).nodes.length === 1);
   }

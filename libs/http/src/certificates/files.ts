@@ -1,0 +1,33 @@
+import { mkdir, open, rename, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { fail } from "@gantry/contracts";
+import type { CredentialFiles } from "../credentials.ts";
+
+export const AUTHORITY = "ca.pem";
+export const AUTHORITY_KEY = "ca-key.pem";
+export const KEY_SUFFIX = "-key.pem";
+
+export function pathsOf(dir: string, name: string): CredentialFiles {
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,100}$/.test(name) || name === "ca" || name.endsWith("-key")) throw fail("INVALID", `${JSON.stringify(name)} cannot be the name of a certificate's files`);
+  return { ca: join(dir, AUTHORITY), cert: join(dir, `${name}.pem`), key: join(dir, name + KEY_SUFFIX) };
+}
+
+export async function makeDirectory(dir: string): Promise<void> {
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+}
+
+export async function exists(path: string): Promise<boolean> {
+  return await stat(path).then(() => true, () => false);
+}
+
+/** Replaces a file as a whole; it outlives a crash of the host. */
+export async function writeWhole(path: string, text: string, mode: number): Promise<void> {
+  const temporary = `${path}.${process.pid}.new`;
+  {
+    await using file = await open(temporary, "w", mode);
+    await file.chmod(mode);
+    await file.writeFile(text);
+    await file.sync();
+  }
+  await rename(temporary, path);
+}

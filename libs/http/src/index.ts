@@ -1,0 +1,10 @@
+export * from "./address.ts";
+export * from "./client.ts";
+export * from "./credentials.ts";
+export { errorAnswer } from "./error-body.ts";
+export { callerOf } from "./guard.ts";
+export * from "./identity.ts";
+export * from "./listen.ts";
+export * from "./open.ts";
+export * from "./unix-socket.ts";
+export * from "./upgrade.ts";
