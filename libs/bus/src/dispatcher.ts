@@ -1,5 +1,5 @@
 import { fail, type MessageKind } from "@gantry/contracts";
-import { GantryError, describeError, type Logger } from "@gantry/kernel";
+import { GantryError, describeError, failpoint, type Logger } from "@gantry/kernel";
 import type { Message } from "./message.ts";
 import { LIMITS } from "./limits.ts";
 import { GiveBack, type Delivery, type Route } from "./port.ts";
@@ -89,6 +89,7 @@ export class Dispatcher {
     }
     try {
       return await this.#tracing.process(this.#destination, message.name, message.id, message.headers, async () => {
+        await failpoint(`bus.handle.${message.name}`);
         const reply = await route.handle(body, incoming);
         if (contract.kind === "event" || contract.kind === "job") return { kind: "done", succeeded: true, reply: "" };
         return { kind: "done", succeeded: true, reply: okText(this.#serializeReply(route, reply)) };

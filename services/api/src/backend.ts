@@ -9,7 +9,7 @@ import type { LiveHub } from "./live/hub.ts";
 
 /** What the route families are given; each takes the part that it needs. */
 export interface Backend {
-  readonly bus: Pick<Bus, "call" | "send">;
+  readonly bus: Pick<Bus, "call" | "send" | "deadLetters">;
   readonly http: HttpClient;
   readonly events: EventHub;
   readonly live: LiveHub;

@@ -4,6 +4,7 @@ import { describeError, isGantryError } from "@gantry/kernel";
 import { base } from "./commands/base.ts";
 import { buildsCommand } from "./commands/builds.ts";
 import { containerCommands } from "./commands/containers.ts";
+import { deadCommand } from "./commands/dead.ts";
 import { down } from "./commands/down.ts";
 import { imageCommands } from "./commands/images.ts";
 import { nodeCommands } from "./commands/nodes.ts";
@@ -25,7 +26,7 @@ const defaultHost = () => `unix://${join(stateDirOf(undefined, root), "run", "do
 
 for (const command of [
   up(root), down(root), base(root, defaultHost),
-  ...serviceCommands(), ...containerCommands(defaultHost), ...imageCommands(defaultHost), ...objectCommands(defaultHost), buildsCommand(defaultHost), tokenCommand(defaultHost),
+  ...serviceCommands(), ...containerCommands(defaultHost), ...imageCommands(defaultHost), ...objectCommands(defaultHost), buildsCommand(defaultHost), tokenCommand(defaultHost), deadCommand(defaultHost),
   ...nodeCommands(defaultHost),
 ]) program.addCommand(command);
 

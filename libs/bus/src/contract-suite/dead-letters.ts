@@ -56,6 +56,31 @@ export function deadLetterTests(suite: Suite): void {
     await assert.rejects(suite.a.deadLetters.retry(letter!.id), coded("NOT_FOUND"));
   });
 
+  test("a list is bounded, one is found by its ID, and all are retried at once in their order", async () => {
+    const many = job("suite.word.many.v1", Text);
+    const queue = `job.${many.name}`;
+    const heard: string[] = [];
+    let works = false;
+    await using _worker = await suite.b.work(on(many, async (body) => {
+      if (!works) throw new Error(`not ${body.text}`);
+      heard.push(body.text);
+      return body;
+    }), { maxAttempts: 1 });
+    for (const text of ["1", "2", "3", "4", "5"]) await suite.a.send(many, { text });
+    const all = await letters(suite, queue, 5);
+    assert.deepEqual((await suite.a.deadLetters.list(queue, 2)).map(({ id }) => id), all.slice(0, 2).map(({ id }) => id));
+    assert.deepEqual((await suite.a.deadLetters.list(queue)).map(({ id }) => id), all.map(({ id }) => id), "looking changes no order");
+    assert.equal((await suite.a.deadLetters.list(undefined, 3)).length, 3);
+    assert.deepEqual(await suite.a.deadLetters.get(all[3]!.id), all[3]);
+    await assert.rejects(suite.a.deadLetters.get("0".repeat(12), queue), coded("NOT_FOUND"));
+    assert.deepEqual(await suite.a.deadLetters.list("nobody-has-this-queue"), []);
+    works = true;
+    assert.deepEqual(await suite.b.deadLetters.retryAll(queue), { retried: 5, kept: 0, reason: null });
+    await waitFor(() => heard.length === 5);
+    assert.deepEqual(heard, ["1", "2", "3", "4", "5"]);
+    assert.deepEqual(await suite.a.deadLetters.retryAll(queue), { retried: 0, kept: 0, reason: null });
+  });
+
   test("several who retry at once do it once", async () => {
     const twice = job("suite.word.twice.v1", Text);
     let handled = 0;
@@ -155,6 +180,10 @@ export function deadLetterTests(suite: Suite): void {
     }
     const left = (await suite.a.deadLetters.list("subscriber")).find(({ message }) => message.name === touchy.name);
     await assert.rejects(suite.a.deadLetters.retry(left!.id), coded("UNAVAILABLE"));
+    const outcome = await suite.a.deadLetters.retryAll("subscriber");
+    assert.equal(outcome.retried, 0);
+    assert.match(outcome.reason!, /is gone: it can only be dropped/);
+    await suite.a.deadLetters.get(left!.id);
     await suite.a.deadLetters.drop(left!.id);
   });
 }

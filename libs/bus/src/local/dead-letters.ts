@@ -1,7 +1,6 @@
-import { fail } from "@gantry/contracts";
 import type { Logger } from "@gantry/kernel";
 import { familyOf } from "../consumers.ts";
-import { noSuchLetter, type DeadLetter, type DeadLetters } from "../dead-letters.ts";
+import { isOf, noSuchLetter, retryEach, sourceGone, type DeadLetter, type DeadLetters, type Retried } from "../dead-letters.ts";
 import type { QueueLimit } from "../limits.ts";
 import { countDeadLetter } from "../tracing.ts";
 import type { LocalQueue } from "./queue.ts";
@@ -37,15 +36,29 @@ export class LocalDeadLetters implements DeadLetters {
     }
   }
 
-  async list(queue?: string): Promise<DeadLetter[]> {
-    return [...this.#families.values()].flatMap(({ letters }) => letters.map(({ letter }) => letter)).filter((letter) => queue === undefined || letter.queue === queue || familyOf(letter.queue) === queue);
+  async list(queue?: string, limit = Infinity): Promise<DeadLetter[]> {
+    const found: DeadLetter[] = [];
+    for (const { letters } of this.#families.values()) {
+      for (const { letter } of letters) {
+        if (found.length >= limit) return found;
+        if (isOf(letter, queue)) found.push(letter);
+      }
+    }
+    return found;
+  }
+
+  async get(id: string, queue?: string): Promise<DeadLetter> {
+    const letter = (await this.list(queue)).find((it) => it.id === id);
+    if (letter === undefined) throw noSuchLetter(id);
+    return letter;
   }
 
   async retry(id: string, queue?: string): Promise<DeadLetter> {
-    return this.#settle(id, queue, ({ letter, source }) => {
-      if (letter.queue === "subscriber" && !source.served) throw fail("UNAVAILABLE", `the queue of dead letter ${id} (${letter.queue}) is gone: it can only be dropped`);
-      source.push({ message: letter.message, answer: null, lost: null, deliveries: 0 });
-    });
+    return this.#settle(id, queue, giveBack);
+  }
+
+  async retryAll(queue?: string): Promise<Retried> {
+    return await retryEach(await this.list(queue), async ({ id }) => { this.#settle(id, queue, giveBack); });
   }
 
   async drop(id: string, queue?: string): Promise<DeadLetter> {
@@ -53,8 +66,8 @@ export class LocalDeadLetters implements DeadLetters {
   }
 
   #settle(id: string, queue: string | undefined, work: (buried: Buried) => void): DeadLetter {
-    for (const [name, family] of this.#families) {
-      const found = family.letters.find(({ letter }) => letter.id === id && (queue === undefined || letter.queue === queue || name === queue));
+    for (const family of this.#families.values()) {
+      const found = family.letters.find(({ letter }) => letter.id === id && isOf(letter, queue));
       if (found === undefined) continue;
       work(found);
       family.letters = family.letters.filter(({ letter }) => letter.id !== id);
@@ -63,4 +76,9 @@ export class LocalDeadLetters implements DeadLetters {
     }
     throw noSuchLetter(id);
   }
+}
+
+function giveBack({ letter, source }: Buried): void {
+  if (letter.queue === "subscriber" && !source.served) throw sourceGone(letter);
+  source.push({ message: letter.message, answer: null, lost: null, deliveries: 0 });
 }

@@ -1,7 +1,7 @@
 import { backoffMs, describeError, type Clock, type Logger } from "@gantry/kernel";
 import { fail } from "@gantry/contracts";
 import type { Channel, ConsumeMessage } from "amqplib";
-import { noSuchLetter, type DeadLetter, type DeadLetters } from "../dead-letters.ts";
+import { isOf, noSuchLetter, retryEach, sourceGone, type DeadLetter, type DeadLetters, type Retried } from "../dead-letters.ts";
 import { LIMITS } from "../limits.ts";
 import { toDeadLetter, type BuriedLetter } from "./dead-letter.ts";
 import { declare } from "./declare.ts";
@@ -37,39 +37,64 @@ export class RabbitDeadLetters implements DeadLetters {
     this.#options = options;
   }
 
-  async list(queue?: string): Promise<DeadLetter[]> {
+  async list(queue?: string, limit = Infinity): Promise<DeadLetter[]> {
     return await this.#alone(async () => {
       const found: DeadLetter[] = [];
-      for (const label of this.#labels(queue)) await this.#with(label, async (letters) => { for (const { letter } of letters) if (isOf(letter, queue)) found.push(letter); });
+      for (const label of this.#labels(queue)) {
+        const left = limit - found.length;
+        if (left > 0) await this.#with(label, async (letters) => { found.push(...letters.map(({ letter }) => letter).filter((letter) => isOf(letter, queue)).slice(0, left)); });
+      }
       return found;
     });
   }
 
+  async get(id: string, queue?: string): Promise<DeadLetter> {
+    return await this.#settle(id, queue, async () => "keep");
+  }
+
   async retry(id: string, queue?: string): Promise<DeadLetter> {
-    return await this.#settle(id, queue, async ({ letter, source, raw }) => {
-      const { message } = letter;
-      const outcome = await this.#options.publisher.publish("", source, raw.content, {
-        contentType: "application/json", contentEncoding: "utf-8", type: message.name, messageId: message.id, headers: message.headers, persistent: true, mandatory: true,
-      }, performance.now() + LIMITS.callTimeoutMs);
-      if (outcome === "returned") throw fail("UNAVAILABLE", `the queue of dead letter ${id} (${letter.queue}) is gone: it can only be dropped`);
-      if (outcome === "refused") throw fail("QUEUE_FULL", `the queue of dead letter ${id} (${letter.queue}) is full: try again later`);
+    return await this.#settle(id, queue, async (letter) => {
+      await this.#retry(letter);
+      return "settle";
     });
   }
 
-  async drop(id: string, queue?: string): Promise<DeadLetter> {
-    return await this.#settle(id, queue, async () => {});
+  async retryAll(queue?: string): Promise<Retried> {
+    return await this.#alone(async () => {
+      const results: Retried[] = [];
+      for (const label of this.#labels(queue)) {
+        results.push(await this.#with(label, async (letters, settle) => retryEach(letters.filter(({ letter }) => isOf(letter, queue)), async (letter) => {
+          await this.#retry(letter);
+          settle(letter);
+        })));
+      }
+      const sum = (of: (result: Retried) => number) => results.reduce((total, result) => total + of(result), 0);
+      return { retried: sum((it) => it.retried), kept: sum((it) => it.kept), reason: results.find(({ reason }) => reason !== null)?.reason ?? null };
+    });
   }
 
-  /** Does the work for the letter, and takes it off, with others of the same message. */
-  async #settle(id: string, queue: string | undefined, work: (letter: Fetched) => Promise<void>): Promise<DeadLetter> {
+  async #retry({ letter, source, raw }: Fetched): Promise<void> {
+    const { message } = letter;
+    const outcome = await this.#options.publisher.publish("", source, raw.content, {
+      contentType: "application/json", contentEncoding: "utf-8", type: message.name, messageId: message.id, headers: message.headers, persistent: true, mandatory: true,
+    }, performance.now() + LIMITS.callTimeoutMs);
+    if (outcome === "returned") throw sourceGone(letter);
+    if (outcome === "refused") throw fail("QUEUE_FULL", `the queue of dead letter ${letter.id} (${letter.queue}) is full: try again later`);
+  }
+
+  async drop(id: string, queue?: string): Promise<DeadLetter> {
+    return await this.#settle(id, queue, async () => "settle");
+  }
+
+  /** Does the work for the letter, and as it says takes it off, with others of the same message. */
+  async #settle(id: string, queue: string | undefined, work: (letter: Fetched) => Promise<"settle" | "keep">): Promise<DeadLetter> {
     return await this.#alone(async () => {
       for (const label of this.#labels(queue)) {
         const found = await this.#with(label, async (letters, settle) => {
           const same = letters.filter(({ letter }) => letter.id === id && isOf(letter, queue));
           const [first] = same;
           if (first === undefined) return null;
-          await work(first);
-          for (const letter of same) settle(letter);
+          if (await work(first) === "settle") for (const letter of same) settle(letter);
           return first.letter;
         });
         if (found !== null) return found;
@@ -82,7 +107,10 @@ export class RabbitDeadLetters implements DeadLetters {
     return queue === undefined ? this.#options.topology.deadLabels() : [queue];
   }
 
-  /** Fetches what the queue of that label's family holds now; what the deed does not acknowledge is given back in its order. */
+  /**
+   * Fetches what the queue of that label's family holds now; what the deed does not acknowledge is given back in its order. All of it:
+   * what is given back goes to the end of the queue.
+   */
   async #with<T>(label: string, deed: Deed<T>): Promise<T> {
     const { topology, link } = this.#options;
     const model = await link.model();
@@ -91,8 +119,9 @@ export class RabbitDeadLetters implements DeadLetters {
     channel.on("error", () => {});
     const queue = `${topology.deadKey(label)}.dead`;
     try {
-      await declare(channel, topology.deadLetters(label));
-      const letters = await this.#fetch(channel, queue);
+      // Not declared: a queue that nobody has must not come to be because somebody asks for it.
+      const total = await countOf(channel, queue);
+      const letters = await this.#fetch(channel, queue, total);
       const left = new Set(letters);
       try {
         return await deed(letters, (letter) => {
@@ -100,7 +129,7 @@ export class RabbitDeadLetters implements DeadLetters {
           channel.ack(letter.raw);
         });
       } finally {
-        await this.#giveBack(channel, queue, left);
+        await this.#giveBack(channel, queue, left, total - (letters.length - left.size));
       }
     } finally {
       await channel.close().catch((error: unknown) => this.#options.logger.debug({}, `closing the channel of dead letters: ${describeError(error)}`));
@@ -111,25 +140,24 @@ export class RabbitDeadLetters implements DeadLetters {
    * Resolves when they are in their queue again, so that the next operation finds them. One by one: many at once come back in any
    * order, and the first of a full queue is the one that is lost next.
    */
-  async #giveBack(channel: Channel, queue: string, letters: ReadonlySet<Fetched>): Promise<void> {
+  async #giveBack(channel: Channel, queue: string, letters: ReadonlySet<Fetched>, total: number): Promise<void> {
     for (const { raw } of letters) channel.nack(raw, false, true);
     const deadline = performance.now() + GIVE_BACK_MS;
-    while (letters.size > 0 && (await channel.checkQueue(queue)).messageCount < letters.size && performance.now() < deadline) await this.#options.clock.sleep(5);
+    while (letters.size > 0 && (await channel.checkQueue(queue)).messageCount < total && performance.now() < deadline) await this.#options.clock.sleep(5);
   }
 
-  async #fetch(channel: Channel, queue: string): Promise<Fetched[]> {
-    const { messageCount } = await channel.checkQueue(queue);
+  async #fetch(channel: Channel, queue: string, wanted: number): Promise<Fetched[]> {
     const letters: Fetched[] = [];
-    if (messageCount === 0) return letters;
+    if (wanted === 0) return letters;
     const { promise: all, resolve, reject } = Promise.withResolvers<void>();
     all.catch(() => {});
     channel.once("close", () => reject(fail("UNAVAILABLE", "the connection to the message broker was lost: try again")));
     const timer = setTimeout(resolve, FETCH_MS);
     try {
       const { consumerTag } = await channel.consume(queue, (raw) => {
-        if (raw === null || letters.length >= messageCount) return;
+        if (raw === null || letters.length >= wanted) return;
         letters.push({ ...toDeadLetter(raw, (source) => this.#labelOf(source)), raw });
-        if (letters.length === messageCount) resolve();
+        if (letters.length === wanted) resolve();
       });
       await all;
       await channel.cancel(consumerTag);
@@ -174,6 +202,12 @@ export class RabbitDeadLetters implements DeadLetters {
   }
 }
 
-function isOf(letter: DeadLetter, queue: string | undefined): boolean {
-  return queue === undefined || letter.queue === queue || (queue === "node" && letter.queue.startsWith("node."));
+/** Messages in a queue; 0 where there is no such queue. */
+async function countOf(channel: Channel, queue: string): Promise<number> {
+  try {
+    return (await channel.checkQueue(queue)).messageCount;
+  } catch (error) {
+    if (describeError(error).includes("NOT_FOUND")) return 0;
+    throw error;
+  }
 }

@@ -144,6 +144,11 @@ const ROLES: Readonly<Record<string, Need>> = {
   "GET /v1/containers/:id/placement": "viewer",
   "GET /v1/session": "viewer",
   "POST /v1/session/end": "viewer",
+  "GET /v1/dead": "admin", // messages hold credentials and environments
+  "GET /v1/dead/:id": "admin",
+  "POST /v1/dead/:id/retry": "admin",
+  "POST /v1/dead/retry": "admin",
+  "DELETE /v1/dead/:id": "admin",
   "GET /v1/tokens": "admin",
   "POST /v1/tokens": "admin",
   "DELETE /v1/tokens/:id": "admin",

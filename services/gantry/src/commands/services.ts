@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { armFailpointsFromEnv } from "@gantry/kernel";
 
 const SERVICES = {
   api: () => import("@gantry/api/main"),
@@ -19,5 +20,6 @@ export function serviceCommands(): Command[] {
 }
 
 export async function runService(name: keyof typeof SERVICES): Promise<void> {
+  armFailpointsFromEnv(process.env);
   await SERVICES[name]();
 }

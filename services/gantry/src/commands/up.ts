@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { armFailpointsFromEnv } from "@gantry/kernel";
 import { listenAddresses } from "../embedded/http-address.ts";
 import { holdPidFile } from "../embedded/pid-file.ts";
 import { openState, stateDirOf } from "../state.ts";
@@ -10,6 +11,7 @@ export function up(root: string): Command {
     .option("--listen <address>", "HTTP address of API and dashboard as 127.0.0.1:2385 or https://0.0.0.0:2376, or none; default 127.0.0.1:2385 or the next free port", process.env.GANTRY_LISTEN)
     .option("--log-level <level>", "debug, info, warn or error", process.env.GANTRY_LOG_LEVEL ?? "warn")
     .action(async (options: { stateDir?: string; socket?: string; listen?: string; logLevel: string }) => {
+      armFailpointsFromEnv(process.env);
       const state = openState(stateDirOf(options.stateDir, root));
       const socket = options.socket ?? process.env.GANTRY_SOCKET ?? state.path("run", "docker.sock");
       await using scope = new AsyncDisposableStack();

@@ -2,6 +2,7 @@ import type { Backend } from "../../backend.ts";
 import { blobRoutes } from "./blobs.ts";
 import { buildLogRoutes } from "./build-logs.ts";
 import { buildRoutes } from "./builds.ts";
+import { deadLetterRoutes } from "./dead-letters.ts";
 import { docsRoutes } from "./docs.ts";
 import { liveRoutes } from "./live.ts";
 import { nodeRoutes } from "./nodes.ts";
@@ -15,4 +16,4 @@ import type { V1App } from "./types.ts";
  */
 export type V1Family = (app: V1App, backend: Backend) => void;
 
-export const v1Families: readonly V1Family[] = [docsRoutes, buildRoutes, buildLogRoutes, blobRoutes, liveRoutes, nodeRoutes, tokenRoutes, sessionRoutes];
+export const v1Families: readonly V1Family[] = [docsRoutes, buildRoutes, buildLogRoutes, blobRoutes, liveRoutes, nodeRoutes, tokenRoutes, deadLetterRoutes, sessionRoutes];
