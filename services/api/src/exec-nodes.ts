@@ -34,8 +34,8 @@ export class ExecNodes {
   }
 
   async #has(node: Record<string, unknown>, execId: string): Promise<ExecNode | null> {
-    const { nodeId, address } = node;
-    if (typeof nodeId !== "string" || typeof address !== "string") return null;
+    const { nodeId, address, alive } = node;
+    if (typeof nodeId !== "string" || typeof address !== "string" || alive === false) return null;
     try {
       await this.#bus.call(nodeExecInspect, { execId }, { node: nodeId, timeoutMs: 5000 });
       return { nodeId, address };

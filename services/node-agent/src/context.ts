@@ -48,8 +48,10 @@ export function entryOf(agent: Agent, id: string): Entry {
   return entry;
 }
 
-/** Commands of a scheduler that is no longer active are refused. */
+/** Commands of a scheduler that is no longer active are refused, also by the next agent on this host. */
 export function checkEpoch(agent: Agent, epoch: number): void {
   if (epoch < agent.epoch) throw fail("STALE_EPOCH", `the command is of epoch ${epoch}, and epoch ${agent.epoch} has begun`);
+  if (epoch === agent.epoch) return;
+  agent.store.saveEpoch(epoch);
   agent.epoch = epoch;
 }

@@ -42,7 +42,7 @@ export async function createContainer(agent: Agent, body: BodyOf<typeof nodeCont
     const dir = agent.store.dir(body.id);
     const paths = { ResolvConfPath: "resolv.conf", HostnamePath: "hostname", HostsPath: "hosts", LogPath: "log" };
     const stored: StoredState = {
-      name: body.name, seq: 0, epoch: body.epoch, networks, bindings: [], startedBefore: false, stoppedByUser: false, lastDelay: 0, userSlot: null, boot: null, startKey: null,
+      name: body.name, seq: 0, networks, bindings: [], startedBefore: false, stoppedByUser: false, lastDelay: 0, userSlot: null, boot: null, startKey: null,
       state: {
         status: "created", pid: 0, exitCode: 0, error: "", oomKilled: false, startedAt: ZERO_TIME, finishedAt: ZERO_TIME, restartCount: 0,
         networks: Object.fromEntries(networks.map((attachment) => [attachment.network.Name, idleSettings(attachment)])), ports: {},

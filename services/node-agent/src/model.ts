@@ -20,8 +20,6 @@ export interface StoredState {
   name: string;
   /** Number of the last report; grows for ever. */
   seq: number;
-  /** The highest scheduler epoch obeyed. */
-  epoch: number;
   state: ContainerState;
   networks: Attachment[];
   bindings: PortBinding[];

@@ -78,6 +78,7 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
     execs: new Execs(), entries: new Map(), ensured: new Map(), order: new KeyedMutex(), stopping: stopping.signal, epoch: 0,
   };
   await Promise.all([agent.store.open(), agent.volumes.open()]);
+  agent.epoch = await agent.store.epoch();
   await restore(agent);
   observeContainers(agent, scope);
   const bound = await serveHttp(agent, config.listen, ports.credentials, scope);

@@ -3,7 +3,7 @@ import { loadavg } from "node:os";
 import type { Bus } from "@gantry/bus";
 import { nodeHeartbeat, nodeRegister, type NetworkResource } from "@gantry/contracts";
 import type { Scope } from "@gantry/kernel";
-import type { Agent } from "./context.ts";
+import { checkEpoch, type Agent } from "./context.ts";
 import { describeNode, memoryUsed } from "./describe.ts";
 import { keepNetwork } from "./networking.ts";
 
@@ -32,7 +32,7 @@ async function register(agent: Agent, bus: Bus, identity: Identity): Promise<num
     try {
       const description = await describeNode({ nodeId: agent.nodeId, network: agent.network, ...identity });
       const { epoch, heartbeatMs, networks } = await bus.call(nodeRegister, description, { timeoutMs: 10_000 });
-      agent.epoch = Math.max(agent.epoch, epoch);
+      if (epoch > agent.epoch) checkEpoch(agent, epoch);
       for (const network of networks) {
         await keepNetwork(agent, network as unknown as NetworkResource, false).catch((e: unknown) => agent.logger.warn({ err: e, network: network["Name"] }, "could not make a network's bridge"));
       }

@@ -25,7 +25,6 @@ export async function restore(agent: Agent): Promise<void> {
       id: spec.id, dir: agent.store.dir(spec.id), spec, stored: state, running: null, ended: Promise.resolve(), waiters: new Set(), restart: null, health: null, removing: false, starting: false,
     };
     agent.entries.set(entry.id, entry);
-    agent.epoch = Math.max(agent.epoch, state.epoch);
   }
   await Promise.all([...agent.entries.values()].map((entry) => find(agent, entry)));
   await restoreNetwork(agent);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import {
@@ -201,5 +201,6 @@ test("an agent that comes back finds what runs, and what ended without it", asyn
 
 test("commands of an earlier scheduler are refused, and nothing is left of what was removed", async () => {
   await assert.rejects(rig.bus.call(nodeContainerStart, { id: newId(), epoch: 0 }, { node: "n1" }), { code: "STALE_EPOCH" });
-  assert.deepEqual(readdirSync(join(rig.dir, "containers")).filter((name) => !name.startsWith(".trash")), []);
+  assert.deepEqual(readdirSync(join(rig.dir, "containers")).filter((name) => !name.startsWith(".trash")), ["epoch"]);
+  assert.ok(Number(readFileSync(join(rig.dir, "containers/epoch"), "utf8")) > 0, "the next agent refuses them too");
 });

@@ -1,3 +1,4 @@
+import { renameSync, writeFileSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf, type Logger } from "@gantry/kernel";
@@ -6,6 +7,7 @@ import type { StartIntent, StoredSpec, StoredState } from "./model.ts";
 const ID = /^[0-9a-f]{64}$/;
 const TRASH = ".trash-";
 const INTENT = "starting.json";
+const EPOCH = "epoch";
 
 /**
  * `<state>/containers/<id>/`: one directory per container. Files are replaced by rename and not synced: they survive every death of
@@ -28,6 +30,23 @@ export class ContainerStore {
   async open(): Promise<void> {
     await mkdir(this.#root, { recursive: true, mode: 0o710 });
     for (const name of await readdir(this.#root)) if (name.startsWith(TRASH)) this.#delete(join(this.#root, name));
+  }
+
+  /** The highest scheduler epoch that was obeyed here; 0: none yet. */
+  async epoch(): Promise<number> {
+    try {
+      return Number.parseInt(await readFile(join(this.#root, EPOCH), "utf8"), 10) || 0;
+    } catch (e) {
+      if (errnoOf(e) === "ENOENT") return 0;
+      throw e;
+    }
+  }
+
+  /** Before the first command of the epoch is obeyed; once for each change of the scheduler. */
+  saveEpoch(epoch: number): void {
+    const path = join(this.#root, EPOCH);
+    writeFileSync(`${path}.new`, `${epoch}\n`, { mode: 0o600 });
+    renameSync(`${path}.new`, path);
   }
 
   async create(spec: StoredSpec, state: StoredState): Promise<void> {

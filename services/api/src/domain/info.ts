@@ -1,4 +1,6 @@
 import { DEFAULT_DOMAIN } from "@gantry/oci";
+import type { NodeView } from "@gantry/contracts";
+import { nodeLines, nodeWarnings } from "./info-nodes.ts";
 import { API_VERSION, MIN_API_VERSION } from "./version.ts";
 
 /** What the API's own process knows of itself and its machine. */
@@ -25,7 +27,7 @@ export interface Self {
 export interface Counts {
   readonly containers: number; readonly running: number; readonly paused: number; readonly stopped: number;
   readonly images: number;
-  readonly nodes: readonly Record<string, unknown>[];
+  readonly nodes: readonly NodeView[];
 }
 
 /** Body of `GET /version`. */
@@ -45,18 +47,23 @@ export function versionBody(self: Self): object {
   };
 }
 
-/** Body of `GET /info`: of the one node where there is one, the sums of all where there are more. */
+/**
+ * Body of `GET /info`: of the one node where there is one; where there are more, what all have in common, the sums of those that are ready, and
+ * a line for each (the docker command prints DriverStatus line by line, where Swarm's first edition had its nodes).
+ */
 export function infoBody(self: Self, counts: Counts, now: { systemTime: string; eventListeners: number; openFiles: number }): object {
-  const nodes = counts.nodes.map(readNode);
+  const { nodes } = counts;
   const only = nodes.length === 1 ? nodes[0]! : null;
-  const platform = only?.platform ?? {};
+  const ready = nodes.filter((node) => node.state === "ready");
+  const platform = inCommon(nodes.map((node) => node.platform));
+  const warnings = [...(Array.isArray(platform["warnings"]) ? platform["warnings"] : []), ...nodeWarnings(nodes)];
   const cgroupVersion = String(platform["cgroupVersion"] ?? self.cgroupVersion);
   return {
     ID: self.instance,
     Containers: counts.containers, ContainersRunning: counts.running, ContainersPaused: counts.paused, ContainersStopped: counts.stopped,
     Images: counts.images,
     Driver: "overlay2",
-    DriverStatus: [["Backing Filesystem", text(platform["backingFilesystem"]) ?? "extfs"], ["Supports d_type", "true"], ["Native Overlay Diff", "true"], ["userxattr", "false"]],
+    DriverStatus: [["Backing Filesystem", text(platform["backingFilesystem"]) ?? "extfs"], ["Supports d_type", "true"], ["Native Overlay Diff", "true"], ["userxattr", "false"], ...(only ? [] : nodeLines(nodes))],
     Plugins: { Volume: ["local"], Network: ["bridge", "host", "null"], Authorization: null, Log: ["json-file"] },
     MemoryLimit: true, SwapLimit: true, CpuCfsPeriod: true, CpuCfsQuota: true, CPUShares: true, CPUSet: true, PidsLimit: true,
     IPv4Forwarding: true, Debug: false, NFd: now.openFiles, OomKillDisable: cgroupVersion === "1", NGoroutines: 0,
@@ -72,12 +79,12 @@ export function infoBody(self: Self, counts: Counts, now: { systemTime: string; 
       IndexConfigs: { [DEFAULT_DOMAIN]: { Name: DEFAULT_DOMAIN, Mirrors: [], Secure: true, Official: true } },
       InsecureRegistryCIDRs: ["127.0.0.0/8", "::1/128"], Mirrors: [],
     },
-    NCPU: sum(nodes.map((n) => n.cpus)) || self.cpus,
-    MemTotal: sum(nodes.map((n) => n.memoryBytes)) || self.memoryBytes,
+    NCPU: only || nodes.length === 0 ? only?.capacity.cpus ?? self.cpus : sum(ready.map((n) => n.capacity.cpus)),
+    MemTotal: only || nodes.length === 0 ? only?.capacity.memoryBytes ?? self.memoryBytes : sum(ready.map((n) => n.capacity.memoryBytes)),
     GenericResources: null,
     DockerRootDir: self.rootDir,
     HttpProxy: "", HttpsProxy: "", NoProxy: "",
-    Name: only?.hostname ?? self.hostname,
+    Name: only?.name ?? self.hostname,
     Labels: Object.entries(only?.labels ?? {}).map(([name, value]) => `${name}=${value}`),
     ExperimentalBuild: false,
     ServerVersion: self.version,
@@ -90,7 +97,7 @@ export function infoBody(self: Self, counts: Counts, now: { systemTime: string; 
     ContainerdCommit: { ID: "" }, RuncCommit: { ID: "" }, InitCommit: { ID: "" },
     SecurityOptions: securityOptions(platform, cgroupVersion),
     CDISpecDirs: [],
-    Warnings: Array.isArray(platform["warnings"]) ? platform["warnings"] : null,
+    Warnings: warnings.length > 0 ? warnings : null,
   };
 }
 
@@ -100,17 +107,11 @@ function securityOptions(platform: Record<string, unknown>, cgroupVersion: strin
   return ["name=seccomp,profile=builtin", ...(cgroupVersion === "2" ? ["name=cgroupns"] : [])];
 }
 
-function readNode(node: Record<string, unknown>): { hostname: string | null; cpus: number; memoryBytes: number; labels: Record<string, string>; platform: Record<string, unknown> } {
-  return {
-    hostname: text(node["hostname"]),
-    cpus: number(node["cpus"]),
-    memoryBytes: number(node["memoryBytes"]),
-    labels: record(node["labels"]) as Record<string, string>,
-    platform: record(node["platform"]),
-  };
+/** The entries that are the same in all. */
+function inCommon(all: readonly Readonly<Record<string, unknown>>[]): Record<string, unknown> {
+  const [first = {}, ...others] = all;
+  return Object.fromEntries(Object.entries(first).filter(([key, value]) => others.every((other) => JSON.stringify(other[key]) === JSON.stringify(value))));
 }
 
 const text = (value: unknown): string | null => (typeof value === "string" ? value : null);
-const number = (value: unknown): number => (typeof value === "number" ? value : 0);
-const record = (value: unknown): Record<string, unknown> => (typeof value === "object" && value !== null ? value as Record<string, unknown> : {});
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);

@@ -1,4 +1,4 @@
-import { containerList, fail, imageList, imageStoreInfo, registryLogin, schedulerInfo, volumeList } from "@gantry/contracts";
+import { containerList, fail, imageList, imageStoreInfo, nodeList, registryLogin, schedulerInfo, volumeList } from "@gantry/contracts";
 import { isGantryError, rfc3339Nano } from "@gantry/kernel";
 import { type Backend, patient } from "../backend.ts";
 import { diskUsageBody } from "../domain/disk-usage.ts";
@@ -21,8 +21,8 @@ export function systemRoutes(backend: SystemBackend): Route[] {
     { method: "HEAD", path: "/_ping", handle: ping },
     { method: "GET", path: "/version", handle: async (x) => x.json(versionBody(self)) },
     { method: "GET", path: "/info", handle: async (x) => {
-      const [scheduler, store] = await Promise.all([bus.call(schedulerInfo, {}), bus.call(imageStoreInfo, {})]);
-      return x.json(infoBody(self, { ...scheduler, images: store.images }, {
+      const [scheduler, { nodes }, store] = await Promise.all([bus.call(schedulerInfo, {}), bus.call(nodeList, {}), bus.call(imageStoreInfo, {})]);
+      return x.json(infoBody(self, { ...scheduler, nodes, images: store.images }, {
         systemTime: rfc3339Nano(clock.nowNano()), eventListeners: events.listeners, openFiles: openFiles(),
       }));
     } },

@@ -2,6 +2,7 @@ import { buildGet, type BuildJob, buildList, type BuildRow, containerRows, type 
 import { isGantryError } from "@gantry/kernel";
 import { ask } from "../ask.ts";
 import type { Backend } from "../backend.ts";
+import { nodeState } from "../domain/node-state.ts";
 import type { LiveSource } from "./hub.ts";
 
 const MAX_CONTAINERS = 5_000;
@@ -16,12 +17,13 @@ export function buildRow(job: BuildJob): BuildRow {
   };
 }
 
-interface NodeHealth { readonly alive: boolean; readonly memoryUsedBytes: number }
+interface NodeHealth { readonly alive: boolean; readonly memoryUsedBytes: number; readonly since: string; readonly availability: string; readonly availableSince: string }
 
 export function nodeRow(node: NodeDescription & NodeHealth): NodeRow {
+  const { word, since } = nodeState({ ...node, ready: node.alive });
   return {
     id: node.nodeId, name: node.hostname, address: /^https?:/.test(node.address) ? new URL(node.address).hostname : "",
-    state: node.alive ? "ready" : "unreachable", since: null, cpus: node.cpus, memory: node.memoryBytes, memoryUsed: node.alive ? node.memoryUsedBytes : null,
+    state: word, since: since === "" ? null : Date.parse(since), cpus: node.cpus, memory: node.memoryBytes, memoryUsed: node.alive ? node.memoryUsedBytes : null,
   };
 }
 

@@ -22,9 +22,7 @@ export function containerRoutes(agent: Agent): Route[] {
   /** The container of a command, after its epoch was found good. */
   const commanded = (body: { id: string; epoch: number }): Entry => {
     checkEpoch(agent, body.epoch);
-    const entry = entryOf(agent, body.id);
-    entry.stored.epoch = Math.max(entry.stored.epoch, body.epoch);
-    return entry;
+    return entryOf(agent, body.id);
   };
 
   return [

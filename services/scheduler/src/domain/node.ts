@@ -13,6 +13,8 @@ export interface NodeRecord {
   /** Since when it is in this state. */
   readonly since: string;
   readonly availability: Availability;
+  /** Since when it has this availability; empty: ever. */
+  readonly availableSince: string;
 }
 
 /** What the commands for an unreachable node are answered. Times in milliseconds. */

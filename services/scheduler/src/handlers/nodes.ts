@@ -51,12 +51,13 @@ export function nodeRoutes(context: Context): Route[] {
     }),
 
     on(nodeUpdate, async ({ ref, availability }) => {
+      const now = rfc3339Nano(context.clock.nowNano());
       const node = await leader.transaction(async (tx, outbox) => {
         const known = await resolveNode(tx, ref);
         if (known.availability === availability) return known;
-        await saveAvailability(tx, known.description.nodeId, availability);
+        await saveAvailability(tx, known.description.nodeId, availability, now);
         await emitNode(outbox, context.clock, known.description, { "availability.new": availability, "availability.old": known.availability });
-        return { ...known, availability };
+        return { ...known, availability, availableSince: now };
       });
       return { node: await viewOf(context, node) };
     }),

@@ -82,8 +82,8 @@ export function readRoutes(context: Context): Route[] {
     on(schedulerInfo, async () => {
       const counts = await countByStatus(db);
       const sum = (...statuses: string[]) => statuses.reduce((total, status) => total + (counts.get(status) ?? 0), 0);
-      const nodes = (await listNodes(db)).map(({ description, state, since, availability }) => ({
-        ...description, alive: state === "ready", since, availability, memoryUsedBytes: context.liveness.load(description.nodeId)?.memoryUsedBytes ?? 0,
+      const nodes = (await listNodes(db)).map(({ description, state, since, availability, availableSince }) => ({
+        ...description, alive: state === "ready", since, availability, availableSince, memoryUsedBytes: context.liveness.load(description.nodeId)?.memoryUsedBytes ?? 0,
       }));
       return {
         containers: [...counts.values()].reduce((a, b) => a + b, 0), running: sum("running", "restarting"), paused: sum("paused"),

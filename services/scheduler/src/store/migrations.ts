@@ -70,4 +70,9 @@ export const migrations: Readonly<Record<string, Migration>> = {
       await db.schema.createIndex("removals_by_node").on("removals").column("node_id").execute();
     },
   },
+  "0004_drained_since": {
+    async up(db) {
+      await db.schema.alterTable("nodes").addColumn("available_since", "varchar(32)", (c) => c.notNull().defaultTo("")).execute();
+    },
+  },
 };

@@ -8,7 +8,7 @@ type Db = Kysely<SchedulerTables>;
 function toRecord(row: Selectable<SchedulerTables["nodes"]>): NodeRecord {
   return {
     description: JSON.parse(row.description) as NodeDescription, registeredAt: row.registered_at, state: row.state as NodeState,
-    since: row.since === "" ? row.registered_at : row.since, availability: row.availability as Availability,
+    since: row.since === "" ? row.registered_at : row.since, availability: row.availability as Availability, availableSince: row.available_since,
   };
 }
 
@@ -17,7 +17,7 @@ export async function saveNode(db: Db, description: NodeDescription, now: string
   const before = await getNode(db, description.nodeId);
   const since = before?.state === "ready" ? before.since : now;
   const values = { description: JSON.stringify(description), registered_at: now, state: "ready", since };
-  await db.insertInto("nodes").values({ node_id: description.nodeId, availability: "active", ...values }).onConflict((c) => c.column("node_id").doUpdateSet(values)).execute();
+  await db.insertInto("nodes").values({ node_id: description.nodeId, availability: "active", available_since: "", ...values }).onConflict((c) => c.column("node_id").doUpdateSet(values)).execute();
 }
 
 export async function listNodes(db: Db): Promise<NodeRecord[]> {
@@ -45,6 +45,6 @@ export async function saveNodeState(db: Db, nodeId: string, state: NodeState, si
   await db.updateTable("nodes").set({ state, since }).where("node_id", "=", nodeId).execute();
 }
 
-export async function saveAvailability(db: Db, nodeId: string, availability: Availability): Promise<void> {
-  await db.updateTable("nodes").set({ availability }).where("node_id", "=", nodeId).execute();
+export async function saveAvailability(db: Db, nodeId: string, availability: Availability, since: string): Promise<void> {
+  await db.updateTable("nodes").set({ availability, available_since: since }).where("node_id", "=", nodeId).execute();
 }

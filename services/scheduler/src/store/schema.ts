@@ -7,8 +7,8 @@ export interface SchedulerTables {
   };
   networks: { id: string; name: string; driver: string; resource: string };
   volumes: { name: string; node_id: string; anonymous: number; resource: string };
-  /** `state`: ready or unreachable, `since` then; `availability`: active or drain. */
-  nodes: { node_id: string; description: string; registered_at: string; state: string; since: string; availability: string };
+  /** `state`: ready or unreachable, `since` then; `availability`: active or drain, since `available_since` (empty: ever). */
+  nodes: { node_id: string; description: string; registered_at: string; state: string; since: string; availability: string; available_since: string };
   /** Containers without a record that their node may still have, and is to remove when it can be reached. */
   removals: { id: string; node_id: string; asked_at: string };
   /** Bearer tokens, and browser sessions: those with a parent. Times are RFC 3339 in UTC with milliseconds, so that their order is that of the text. */
