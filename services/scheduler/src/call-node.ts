@@ -33,7 +33,7 @@ export async function callNode<C extends CallContract>(context: Context, nodeId:
     } catch (e) {
       if (isCommand && isGantryError(e, "STALE_EPOCH")) leader.end();
       if (isCommand && leader.term.aborted) throw new Superseded("a later scheduler is active", { cause: e });
-      if (lost.aborted) throw unreachable(context, nodeId, e);
+      if (lost.aborted) throw unreachable(context, nodeId, isCommand ? { asked: true, cause: e } : { cause: e });
       if (!isGantryError(e, "UNAVAILABLE")) throw e;
       if (performance.now() + AGAIN_MS >= deadline) throw fail("NODE_UNREACHABLE", `node ${nodeId} does not answer: ${e.message}`, { cause: e });
       await clock.sleep(AGAIN_MS, signal).catch(() => undefined);
@@ -46,7 +46,8 @@ export function checkReachable(context: Context, nodeId: string): void {
   if (context.liveness.lost(nodeId).aborted) throw unreachable(context, nodeId);
 }
 
-/** What a call to such a node is answered. */
-export function unreachable(context: Context, nodeId: string, cause?: unknown): GantryError {
-  return fail("NODE_UNREACHABLE", unreachableText({ nodeId, since: context.liveness.heardAt(nodeId) }, context.clock.now()), { cause, details: { node: nodeId } });
+/** What a call to such a node is answered. `asked`: the command was sent before the node was known to be unreachable, and lies in its queue. */
+export function unreachable(context: Context, nodeId: string, { asked = false, cause }: { asked?: boolean; cause?: unknown } = {}): GantryError {
+  const text = unreachableText({ nodeId, since: context.liveness.heardAt(nodeId) }, context.clock.now());
+  return fail("NODE_UNREACHABLE", asked ? `${text}; what was asked of it may be done then` : text, { cause, details: { node: nodeId } });
 }
