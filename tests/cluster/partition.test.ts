@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { eventually } from "../support/command.ts";
+import { followLive } from "./support/live.ts";
 import { sharedTestbed } from "../testbed/shared.ts";
 import type { Testbed } from "../testbed/testbed.ts";
 
@@ -17,11 +18,17 @@ const on = (host: string) => ["-e", `constraint:node==${host}`];
 const inspect = (name: string, format: string) => bed.ok(["inspect", "--type", "container", "-f", format, name]);
 const status = (name: string) => bed.ok(["ps", "-a", "--filter", `name=^${name}$`, "--format", "{{.State}}|{{.Status}}"]);
 const dirOf = (host: string, id: string) => join(bed.hosts[host]!.dir, "state", "containers", id);
+/** Answered from what is known: not by waiting for the node that is cut off. */
+async function quick(what: string, work: () => Promise<void>): Promise<void> {
+  const before = performance.now();
+  await work();
+  assert.ok(performance.now() - before < 5_000, `${what}: at once`);
+}
 const COUNT = "i=0; while true; do i=$((i+1)); echo $i; sleep 0.1; done";
 
 test("a host cut off for 20 s and healed: its containers ran on, ps said so meanwhile, and all agree afterwards", async (t) => {
   const host = "agent-2";
-  const all = ["counts", "leaves", "temporary", "returns", "goes", "elsewhere"];
+  const all = ["counts", "leaves", "temporary", "returns", "goes", "halts", "near", "elsewhere"];
   t.after(async () => {
     await bed.heal(host);
     await bed.ready();
@@ -31,23 +38,46 @@ test("a host cut off for 20 s and healed: its containers ran on, ps said so mean
   await bed.ok(["run", "-d", "--name", "leaves", ...on(host), "busybox", "sh", "-c", "sleep 8; exit 9"]);
   await bed.ok(["run", "-d", "--rm", "--name", "temporary", ...on(host), "busybox", "sleep", "8"]);
   await bed.ok(["run", "-d", "--name", "returns", "--restart", "always", ...on(host), "busybox", "sh", "-c", "echo begun; sleep 4"]);
-  await bed.ok(["run", "-d", "--name", "goes", ...on(host), "busybox", "sleep", "1000"]);
-  const [pid, goes, temporary] = await Promise.all([inspect("counts", "{{.State.Pid}}"), inspect("goes", "{{.Id}}"), inspect("temporary", "{{.Id}}")]);
+  for (const name of ["goes", "halts"]) await bed.ok(["run", "-d", "--name", name, ...on(host), "busybox", "sleep", "1000"]);
+  await bed.ok(["run", "-d", "--name", "near", ...on("agent-1"), "busybox", "sleep", "1000"]);
+  const [pid, halts, goes, temporary] = await Promise.all([inspect("counts", "{{.State.Pid}}"), inspect("halts", "{{.State.Pid}}"), inspect("goes", "{{.Id}}"), inspect("temporary", "{{.Id}}")]);
+  await using live = followLive(bed);
+  await eventually("the live view", async () => live.states()[host] === "ready");
 
   const cutAt = performance.now();
   await bed.cut(host);
+  // Asked before anyone can know: answered as soon as somebody does.
+  const halted = bed.docker(["stop", "-t", "1", "halts"]);
+  await quick("near is as near as before", async () => {
+    assert.equal(await bed.ok(["exec", "near", "echo", "near"]), "near");
+    assert.equal((await bed.ok(["ps", "-aq", "--filter", "name=near", "--filter", "name=counts"])).split("\n").length, 2);
+  });
+  const early = await halted;
+  assert.notEqual(early.code, 0);
+  assert.match(early.stderr, /node agent-2 is unreachable since .*; what was asked of it may be done then/);
+  assert.ok(performance.now() - cutAt < 10_000, "an answer as soon as the node counts as unreachable");
   await eventually("the node to be unreachable", async () => (await status("counts")).includes("unreachable"), CUT_MS);
   t.diagnostic(`unreachable after ${Math.round(performance.now() - cutAt)} ms`);
   assert.match(await status("counts"), /^running\|Up .* \(unreachable: node agent-2\)$/);
   assert.equal(await inspect("counts", "{{.State.Status}} {{.Node.ID}} {{.Node.State}}"), "running agent-2 unreachable");
   assert.match(await bed.gantry(["node", "ls"]), /^agent-2 .* unreachable /m);
+  await eventually("the live view to tell", async () => live.states()[host] === "unreachable");
+  assert.deepEqual([live.states()["agent-1"], live.states()["agent-3"]], ["ready", "ready"]);
+  const info = await bed.docker(["info"]);
+  assert.equal(info.code, 0, info.stderr);
+  assert.match(info.stdout, /^ {2}Nodes: 3 \(2 ready, 1 unreachable\)\n {3}agent-1: ready, .*\n {3}agent-2: unreachable since 20/m);
+  assert.match(info.stderr, /WARNING: node agent-2 is unreachable since 20/);
+  await quick("what is near or elsewhere", async () => {
+    assert.equal(await bed.ok(["exec", "near", "echo", "near"]), "near");
+    assert.match(await bed.ok(["ps", "-a", "--size", "--format", "{{.Names}} {{.Status}}"]), /^counts Up .* \(unreachable: node agent-2\)$/m);
+  });
 
   for (const args of [["logs", "counts"], ["exec", "counts", "true"], ["stop", "counts"], ["rm", "leaves"], ["start", "leaves"]]) {
-    const before = performance.now();
-    const { code, stderr } = await bed.docker(args);
-    assert.notEqual(code, 0, args.join(" "));
-    assert.match(stderr, /node agent-2 is unreachable since 20\d\d-\S+Z \(.*\): its containers run on/, args.join(" "));
-    assert.ok(performance.now() - before < 5_000, `${args.join(" ")} fails at once`);
+    await quick(args.join(" "), async () => {
+      const { code, stderr } = await bed.docker(args);
+      assert.notEqual(code, 0, args.join(" "));
+      assert.match(stderr, /node agent-2 is unreachable since 20\d\d-\S+Z \(.*\): its containers run on/, args.join(" "));
+    });
   }
   const refused = await bed.docker(["create", ...on(host), "busybox", "true"]);
   assert.match(refused.stderr, /node agent-2: is unreachable since/);
@@ -66,6 +96,9 @@ test("a host cut off for 20 s and healed: its containers ran on, ps said so mean
   await eventually("the end that was not seen", async () => (await inspect("leaves", "{{.State.Status}} {{.State.ExitCode}}")) === "exited 9");
   await eventually("the one of --rm to be gone", async () => (await status("temporary")) === "" && !existsSync(dirOf(host, temporary)));
   await eventually("the one that was removed to be gone from its host", async () => !existsSync(dirOf(host, goes)));
+  await eventually("the live view to tell", async () => live.states()[host] === "ready");
+  // Its message was waiting for the node, or was lost with the connection: the record is what it is on the host.
+  await eventually("the record of the one to be stopped to be true", async () => (await inspect("halts", "{{.State.Running}}") === "true") === ((await bed.exec(host, "kill", ["-0", halts])).code === 0));
   assert.equal(await inspect("counts", "{{.State.Status}} {{.State.Pid}}"), `running ${pid}`);
   const counted = (await bed.ok(["logs", "counts"])).split("\n").map(Number);
   assert.deepEqual(counted, counted.map((_, i) => i + 1));
