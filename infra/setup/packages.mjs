@@ -14,6 +14,7 @@ export const PACKAGES = {
     "mmdebstrap": "`gantry base debian` and `gantry base node`: base images without a registry",
   },
   demo: {},
+  release: {},
   testbed: {
     "rabbitmq-server": "the message bus of a fleet",
     "redis-server": "the digest cache of a fleet",

@@ -1,6 +1,6 @@
 /**
  * The entry of every npm script: runs on the Node that the machine has (20 or newer), brings in what is missing, then hands over
- * to Node 26. Usage: run.mjs start|demo|testbed|test|bench [arguments]
+ * to Node 26. Usage: run.mjs start|demo|testbed|test|bench|release [arguments]
  */
 import { delimiter, join } from "node:path";
 import { dockerCommandDir } from "./debian.mjs";
@@ -13,6 +13,7 @@ const PROGRAMS = {
   testbed: "tests/testbed/main.ts",
   test: "tests/run.ts",
   bench: "bench/main.ts",
+  release: "infra/release/main.mjs",
 };
 const TASKS = ["start", ...Object.keys(PROGRAMS)];
 

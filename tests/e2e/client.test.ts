@@ -69,6 +69,34 @@ test("build, images, history, tag, push, pull, rmi", async () => {
   }
 });
 
+test("a build job pushes what it built; one that cannot push has failed", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "gantry-push-"));
+  try {
+    writeFileSync(join(dir, "Dockerfile"), "FROM busybox\nRUN echo pushed > /made\n");
+    await using registry = await startRegistry();
+    const names = ["v1", "v2"].map((tag) => `${registry.address}/team/pushed:${tag}`);
+    const followed = await ok("builds", "submit", "--follow", "--push", ...names.flatMap((name) => ["-t", name]), dir);
+    for (const tag of ["v1", "v2"]) {
+      assert.match(followed, new RegExp(`^${tag}: digest: sha256:[0-9a-f]{64} size: [0-9]+$`, "m"));
+      const manifest = await fetch(`http://${registry.address}/v2/team/pushed/manifests/${tag}`, { headers: { accept: "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json" } });
+      assert.equal(manifest.status, 200);
+    }
+    await ok("rmi", ...names);
+    assert.match(await ok("pull", names[0]!), /Status: Downloaded newer image/);
+    assert.equal(await ok("run", "--rm", names[0]!, "cat", "/made"), "pushed");
+
+    const refused = await engine.gantry(["builds", "submit", "--follow", "--push", "-t", "localhost:1/team/pushed:v1", dir]);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /localhost:1/);
+    const failed = await ok("builds", "ls", "-q", "-n", "1");
+    const shown = JSON.parse(await ok("builds", "show", "--json", failed)) as { state: string; error: string; imageId: string | null };
+    assert.equal(shown.state, "failed");
+    assert.match(shown.error, /connection refused|ECONNREFUSED/);
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+});
+
 test("volumes", async () => {
   assert.equal(await ok("volume", "create", "shelf"), "shelf");
   assert.match(await ok("volume", "ls"), /^local +shelf$/m);

@@ -1,5 +1,6 @@
 export * from "./common.ts";
 export * from "./message.ts";
+export * from "./environment.ts";
 export * from "./errors.ts";
 export * from "./image.ts";
 export * from "./container.ts";

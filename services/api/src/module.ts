@@ -37,8 +37,8 @@ export const Config = T.Object({
   hostname: T.Optional(T.String({ description: "name of this machine; default: its hostname" })),
   maxContextBytes: T.Integer({ default: 8 * 1024 * 1024 * 1024, minimum: 1024, description: "largest build context that is taken" }),
   dashboardDir: T.Optional(T.String({ description: "directory of the built dashboard (services/dashboard/dist)" })),
-  version: T.Optional(T.String()),
-  gitCommit: T.Optional(T.String()),
+  version: T.Optional(T.String({ description: "version that docker version shows; default: its own" })),
+  gitCommit: T.Optional(T.String({ description: "commit that docker version shows" })),
 });
 export type Config = Static<typeof Config>;
 

@@ -32,7 +32,7 @@ export const Config = T.Object({
   stateDir: T.String({ description: "directory for spools and running steps" }),
   imageStore: T.String({ description: "HTTP base of the image store: unix:/path or http(s)://host:port" }),
   worker: T.String({ description: "name of this worker: unique among the workers, the same after a restart" }),
-  cgroupParent: T.String({ description: "parent of the cgroups of build steps" }),
+  cgroupParent: T.String({ default: "gantry-build", description: "parent of the cgroups of build steps" }),
   builds: T.Integer({ default: 2, minimum: 1, maximum: 64, description: "builds at once" }),
   parallelSteps: T.Integer({ default: 4, minimum: 1, maximum: 64, description: "steps of one build at once" }),
   leaseSeconds: T.Integer({ default: 10, minimum: 1, description: "how long a build may go without a sign of its worker, in seconds; one that was killed is missed sooner" }),
@@ -85,7 +85,7 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   scope.defer(() => app.close());
   logRoute(app, { reader, signals, clock, stopping: stopping.signal });
   await app.ready();
-  const [bound] = await listen({ addresses: [config.listen], credentials: http.credentials, allow: () => ["service/api"], logger }, { request: app.routing }, scope);
+  const [bound] = await listen({ addresses: [config.listen], credentials: http.credentials, allow: ["service/api"], logger }, { request: app.routing }, scope);
   const address = advertised(bound!, config.advertise, http.credentials);
   scope.defer(() => stopping.abort());
 

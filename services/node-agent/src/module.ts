@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Bus } from "@gantry/bus";
 import type { ContentStore } from "@gantry/content";
+import { fail } from "@gantry/contracts";
 import type { DigestCache } from "@gantry/digest-cache";
 import { advertised, type Credentials } from "@gantry/http";
 import { KeyedMutex, type Clock, type Logger, type Scope } from "@gantry/kernel";
@@ -26,20 +27,14 @@ import { ContainerStore } from "./store.ts";
 import { Volumes } from "./volumes.ts";
 
 export const Config = T.Object({
-  nodeId: T.String({ pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$" }),
-  /** Where containers and volumes are kept. */
-  stateDir: T.String({ minLength: 1 }),
-  /** `unix:/path` or `host:port` to serve HTTP on. */
-  listen: T.String({ minLength: 1 }),
-  /** What others call it: empty for `listen`. */
-  address: T.String({ default: "" }),
-  /** 8 hex digits: names on this host. */
-  instance: T.String({ pattern: "^[0-9a-f]{8}$" }),
-  /** Relative to each hierarchy. */
-  cgroupParent: T.String({ minLength: 1 }),
-  labels: T.Record(T.String(), T.String(), { default: {} }),
-  /** Commands handled at once; a stop waits for its container. */
-  concurrency: T.Integer({ minimum: 1, maximum: 10_000, default: 512 }),
+  nodeId: T.String({ pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", description: "name of this node: unique in the fleet, the same after a restart" }),
+  stateDir: T.String({ minLength: 1, description: "directory of containers, layers and volumes" }),
+  listen: T.String({ minLength: 1, description: "unix:/path or host:port to serve streams on; off loopback it needs certificates" }),
+  address: T.String({ default: "", description: "address at which others reach this agent, where it is not the one listened on" }),
+  instance: T.String({ pattern: "^[0-9a-f]{8}$", description: "8 hex digits that the names of bridges and firewall tables on this host carry" }),
+  cgroupParent: T.String({ default: "gantry", minLength: 1, description: "parent of containers' cgroups, relative to each hierarchy" }),
+  labels: T.Record(T.String(), T.String(), { default: {}, description: "labels of the node, as disk=ssd,zone=a" }),
+  concurrency: T.Integer({ minimum: 1, maximum: 10_000, default: 512, description: "commands handled at once; a stop waits for its container" }),
 });
 export type Config = Static<typeof Config>;
 
@@ -99,5 +94,5 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
     await online(given);
   }
   // First of all when the scope ends.
-  scope.defer(() => stopping.abort());
+  scope.defer(() => stopping.abort(fail("UNAVAILABLE", "the node agent is being stopped")));
 }

@@ -26,10 +26,8 @@ import { listNodes } from "./store/nodes.ts";
 import type { SchedulerTables } from "./store/schema.ts";
 
 export const Config = T.Object({
-  /** Commands and queries handled at once; each may wait for a node. */
-  concurrency: T.Integer({ minimum: 1, maximum: 10_000, default: 512 }),
-  /** What is set aside for a container on its node: its limits, or only what it asks for by --memory-reservation, as on one host. */
-  reserve: T.Union([T.Literal("limits"), T.Literal("requests")], { default: "limits" }),
+  concurrency: T.Integer({ minimum: 1, maximum: 10_000, default: 512, description: "commands and queries handled at once; each may wait for a node" }),
+  reserve: T.Union([T.Literal("limits"), T.Literal("requests")], { default: "limits", description: "what is set aside for a container on its node: its limits, or only what it asks for by --memory-reservation, as on one host" }),
 });
 export type Config = Static<typeof Config>;
 

@@ -134,8 +134,9 @@ class LocalBus implements Bus {
   }
 
   #consume(queue: LocalQueue, routes: readonly Route[], options: ServeOptions, concurrency: number, onClose?: () => void): AsyncDisposable {
+    const logger = this.#options.logger;
     const consumer: LocalConsumer = {
-      dispatcher: new Dispatcher(routes, queue.name, this.#tracing, this.#options),
+      dispatcher: new Dispatcher(routes, queue.name, this.#tracing, logger),
       service: this.#options.service,
       concurrency: options.concurrency ?? concurrency,
       maxAttempts: options.maxAttempts ?? LIMITS.maxAttempts,

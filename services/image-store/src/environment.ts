@@ -1,0 +1,9 @@
+import { Addresses } from "@gantry/contracts";
+import { Type as T } from "typebox";
+import { Config } from "./module.ts";
+
+export const Environment = T.Object({
+  busUrl: Addresses.busUrl, databaseUrl: Addresses.databaseUrl, cacheUrl: Addresses.cacheUrl,
+  blobDir: T.String({ description: "directory of the blobs" }),
+  ...Config.properties,
+});
