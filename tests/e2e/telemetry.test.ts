@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { parsePrometheusText, startOtlpReceiver, waitFor, type MetricFamily, type OtlpReceiver } from "@gantry/testkit";
-import { wholeTrace } from "../support/traces.ts";
+import { clientTrace, dockerWithin, wholeTrace } from "../support/traces.ts";
 import { Engine } from "./support/engine.ts";
 
 let receiver: OtlpReceiver;
@@ -34,21 +34,13 @@ const sum = (families: Map<string, MetricFamily>, sample: string, labels: Record
     .filter(({ name, labels: has }) => name === sample && Object.entries(labels).every(([key, value]) => has[key] === value))
     .reduce((total, { value }) => total + value, 0);
 
-/** What the docker command sends with every request it makes. */
-function withHeaders(headers: Record<string, string>): Record<string, string> {
-  const dir = join(engine.dir, `config-${headers["traceparent"]}`);
-  mkdirSync(dir, { recursive: true });
-  writeFileSync(join(dir, "config.json"), JSON.stringify({ HttpHeaders: headers }));
-  return { DOCKER_CONFIG: dir };
-}
-
 test("a build is one trace, from the client's own through the queue to each step", async () => {
-  const traceId = "4bf92f3577b34da6a3ce929d0e0e4736", caller = "00f067aa0ba902b7";
+  const client = clientTrace(), { traceId, caller } = client;
   const context = join(engine.dir, "context");
   mkdirSync(context);
   writeFileSync(join(context, "Dockerfile"), "FROM busybox\nCOPY file /file\nRUN echo made > /made\nENV A=1\n");
   writeFileSync(join(context, "file"), "here\n");
-  const built = await engine.docker(["build", "-t", "traced", context], { env: withHeaders({ traceparent: `00-${traceId}-${caller}-01` }) });
+  const built = await engine.docker(["build", "-t", "traced", context], { env: dockerWithin(client, engine.dir) });
   assert.equal(built.code, 0, built.stderr);
   const trace = await wholeTrace(receiver, traceId, caller, (it) => { it.one("POST /build"); it.one("build"); });
   const api = trace.one("POST /build");
@@ -82,8 +74,8 @@ test("a docker run is one trace, though the command sends no context", async () 
 });
 
 test("what fails is marked with its code", async () => {
-  const traceId = "aaf92f3577b34da6a3ce929d0e0e4736", caller = "00f067aa0ba902b7";
-  const run = await engine.docker(["run", "--rm", "busybox", "/no/such/program"], { env: withHeaders({ traceparent: `00-${traceId}-${caller}-01` }) });
+  const client = clientTrace(), { traceId, caller } = client;
+  const run = await engine.docker(["run", "--rm", "busybox", "/no/such/program"], { env: dockerWithin(client, engine.dir) });
   assert.equal(run.code, 127);
   const trace = await wholeTrace(receiver, traceId, caller, (it) => it.one("POST /containers/:id/start"));
   const started = trace.one("start container");

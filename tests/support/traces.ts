@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { OtlpReceiver, ReceivedSpan } from "@gantry/testkit";
 import { waitFor } from "@gantry/testkit";
 
@@ -24,6 +27,11 @@ export class Trace {
     const found = this.all(name);
     assert.equal(found.length, 1, `${found.length} spans ${name} in:\n${this.tree()}`);
     return found[0]!;
+  }
+
+  /** The span that this one is a child of; null for the first, and for one whose parent is the client's. */
+  parent(span: ReceivedSpan): ReceivedSpan | null {
+    return this.#byId.get(span.parentId ?? "") ?? null;
   }
 
   /** From the span up to the root, as `service: name`. Every parent but the caller's own must have been received. */
@@ -54,12 +62,36 @@ export class Trace {
   }
 }
 
-/** The trace, once it is whole: spans that `complete` asks for are there, and no parent is missing. */
-export async function wholeTrace(receiver: OtlpReceiver, traceId: string, caller: string, complete: (trace: Trace) => void): Promise<Trace> {
+/**
+ * The trace, once it is whole: spans that `complete` asks for are there, and no parent is missing, where a process
+ * was killed, of spans from after it (`before`: Unix milliseconds), for what that process had open it could not tell of.
+ */
+export async function wholeTrace(receiver: OtlpReceiver, traceId: string, caller: string, complete: (trace: Trace) => void, { before = 0 } = {}): Promise<Trace> {
   return await waitFor(() => {
     const trace = new Trace(receiver.trace(traceId));
     complete(trace);
-    assert.deepEqual(trace.orphans(caller).map(({ service, name }) => `${service}: ${name}`), [], "a parent has not come");
+    assert.deepEqual(trace.orphans(caller).filter(({ startNano }) => startNano > BigInt(before) * 1_000_000n).map(({ service, name }) => `${service}: ${name}`), [], "a parent has not come");
     return trace;
   }, { timeout: 20_000, what: `trace ${traceId}` });
+}
+
+/** A trace that a client has begun. */
+export interface ClientTrace {
+  readonly traceId: string;
+  /** The span that asks. */
+  readonly caller: string;
+  readonly traceparent: string;
+}
+
+export function clientTrace(): ClientTrace {
+  const traceId = randomBytes(16).toString("hex"), caller = randomBytes(8).toString("hex");
+  return { traceId, caller, traceparent: `00-${traceId}-${caller}-01` };
+}
+
+/** Variables with which the docker command asks within the trace: each of its requests has the header. Below `dir` is its configuration. */
+export function dockerWithin({ traceId, traceparent }: ClientTrace, dir: string): Record<string, string> {
+  const config = join(dir, `docker-${traceId}`);
+  mkdirSync(config, { recursive: true });
+  writeFileSync(join(config, "config.json"), JSON.stringify({ HttpHeaders: { traceparent } }));
+  return { DOCKER_CONFIG: config };
 }

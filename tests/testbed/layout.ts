@@ -60,6 +60,7 @@ export const bridgeOf = ({ tag }: Layout): string => `gtb-${tag}`;
 export const machineAddress = ({ subnet }: Layout): string => `${subnet}.1`;
 export const tableOf = ({ tag }: Layout): string => `gantry_testbed_${tag}`;
 export const socketOf = ({ dir }: Layout): string => join(dir, "docker.sock");
+export const metricsSocketOf = ({ dir }: Layout, process: string): string => join(dir, `${process}.metrics.sock`);
 export const ownerOf = ({ dir, owned }: Layout): string | null => (owned ? join(dir, "owner") : null);
 /** Directory of the fleet's CA and certificates. */
 export const certificatesOf = ({ dir }: Layout): string => join(dir, "certs");
@@ -98,7 +99,7 @@ export function servicesOf(layout: Layout): ProcessPlan[] {
   const imageStore = `https://${addressOf(layout, CONTROL)}:${PORTS.imageStore}`;
   const service = (name: string, kind: string, host: string, identity: Identity | null, env: Record<string, string>): ProcessPlan => ({
     name, host, command: process.execPath, args: [MAIN, kind],
-    env: { ...layout.env["*"], ...layout.env[name], ...shared, ...(identity === null ? {} : tlsOf(layout, name)), ...env },
+    env: { ...layout.env["*"], ...layout.env[name], ...shared, GANTRY_METRICS_LISTEN: `unix:${metricsSocketOf(layout, name)}`, ...(identity === null ? {} : tlsOf(layout, name)), ...env },
     certificate: identity === null ? null : { identity, hosts: [addressOf(layout, host)] },
   });
   const onHost = (host: string) => {

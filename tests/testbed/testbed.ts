@@ -6,7 +6,7 @@ import { createAuthority, issueCertificate } from "@gantry/http/certificates";
 import { serves } from "@gantry/testkit";
 import { eventually, Failed, MAIN, ok, run, type Result, type RunOptions } from "../support/command.ts";
 import { bootHost, endHost, launchOnHost, makeBridge, onHost, plugIn, removeTraces } from "./hosts.ts";
-import { CONTROL, brokersOf, certificatesOf, hostsOf, logOf, ownerOf, processesOf, servicesOf, socketOf, type HostPlan, type Layout } from "./layout.ts";
+import { CONTROL, brokersOf, certificatesOf, hostsOf, logOf, machineAddress, metricsSocketOf, ownerOf, processesOf, servicesOf, socketOf, type HostPlan, type Layout } from "./layout.ts";
 import { cut, cutHosts, delay, heal, makeCutter, shorten } from "./links.ts";
 import { ended, isAlive, signal, type ProcessMark } from "./processes.ts";
 import { holdLock } from "./owner.ts";
@@ -91,6 +91,15 @@ export class Testbed implements AsyncDisposable {
     return Object.fromEntries(hostsOf(this.layout).map((host) => [host.name, host]));
   }
 
+  /** Address of the machine itself, as hosts reach it. */
+  get machineAddress(): string { return machineAddress(this.layout); }
+
+  /** Names of the processes that are services. */
+  get services(): string[] { return servicesOf(this.layout).map(({ name }) => name); }
+
+  /** Unix socket of the API. */
+  get socket(): string { return socketOf(this.layout); }
+
   /** For a client of the cluster. */
   get env(): Record<string, string> {
     return { DOCKER_HOST: `unix://${socketOf(this.layout)}`, DOCKER_BUILDKIT: "0", DOCKER_CONFIG: join(this.dir, "docker-config"), DOCKER_API_VERSION: "", DOCKER_CONTEXT: "" };
@@ -150,12 +159,12 @@ export class Testbed implements AsyncDisposable {
     if (["SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT"].includes(by)) await ended(mark);
   }
 
-  /** Starts a process that has ended, on the state it left. Resolves when it has been started; brokers, when they answer. */
-  async start(name: string): Promise<void> {
+  /** Starts a process that has ended, on the state it left, with variables besides its own. Resolves when it has been started; brokers, when they answer. */
+  async start(name: string, env: Readonly<Record<string, string>> = {}): Promise<void> {
     const plan = processesOf(this.layout).find((p) => p.name === name);
     if (plan === undefined) throw new Failed(`the testbed has no process ${name}: ${processesOf(this.layout).map((p) => p.name).join(", ")}`);
     if (this.#running(name) !== null) throw new Failed(`${name} runs already`);
-    const mark = await launchOnHost(this.#keeper(plan.host), { ...plan, log: logOf(this.layout, name) });
+    const mark = await launchOnHost(this.#keeper(plan.host), { ...plan, env: { ...env, ...plan.env }, log: logOf(this.layout, name) });
     this.#records.setProcess(name, mark);
     const program = brokersOf(this.layout).flatMap(({ programs }) => programs).find((p) => p.name === name && p.probe.address !== "127.0.0.1");
     if (program === undefined) return;
@@ -166,9 +175,9 @@ export class Testbed implements AsyncDisposable {
   }
 
   /** Ends a process as an operator would, and starts it again. */
-  async restart(name: string): Promise<void> {
+  async restart(name: string, env: Readonly<Record<string, string>> = {}): Promise<void> {
     if (this.#running(name) !== null) await this.kill(name, "SIGTERM");
-    await this.start(name);
+    await this.start(name, env);
   }
 
   /** Power cut of a host: everything on it ends at once. Its disk stays. */
@@ -203,6 +212,9 @@ export class Testbed implements AsyncDisposable {
       return { name, address, up: keeper !== null && isAlive(keeper), cut: off.has(name) };
     });
   }
+
+  /** Unix socket on which a service serves its metrics. */
+  metricsSocket(name: string): string { return metricsSocketOf(this.layout, name); }
 
   /** File that a process writes its output to. */
   log(name: string): string { return logOf(this.layout, name); }

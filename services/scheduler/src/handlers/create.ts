@@ -4,6 +4,7 @@ import {
   type NetworkResource, type ReplyOf,
 } from "@gantry/contracts";
 import { newId, rfc3339Nano } from "@gantry/kernel";
+import { traced } from "@gantry/telemetry/trace";
 import type { Kysely } from "kysely";
 import { callNode, type Context } from "../context.ts";
 import { emit, emitContainer } from "../docker-events.ts";
@@ -54,7 +55,11 @@ export function createRoutes(context: Context): Route[] {
     const { constraints, env } = readConstraints(user.Env, user.Labels);
     const config = mergeConfig({ ...user, Env: env }, imageConfigOf(image.config));
     checkConfig(config);
-    const prepared = await context.leader.transaction((tx) => prepare(context, tx, { id, name, config, host, wanted, image, constraints })).catch((error: unknown) => {
+    const prepared = await traced("@gantry/scheduler", "place container", { "container.id": id }, async (span) => {
+      const done = await context.leader.transaction((tx) => prepare(context, tx, { id, name, config, host, wanted, image, constraints }));
+      span.setAttribute("gantry.node.id", done.record.nodeId);
+      return done;
+    }).catch((error: unknown) => {
       countNoNode(error);
       throw error;
     });
