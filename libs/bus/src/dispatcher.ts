@@ -1,5 +1,5 @@
 import { fail, type MessageKind } from "@gantry/contracts";
-import { GantryError, describeError, failpoint, type Logger } from "@gantry/kernel";
+import { GantryError, backoffMs, describeError, failpoint, type Clock, type Logger } from "@gantry/kernel";
 import type { Message } from "./message.ts";
 import { LIMITS } from "./limits.ts";
 import { GiveBack, type Delivery, type Route } from "./port.ts";
@@ -38,8 +38,12 @@ export interface Incoming extends Delivery {
  * A message that is delivered again while its first delivery is still being handled (the connection was lost in between)
  * joins that handling; a command that was carried out before is answered from memory, and an event that was handled before (its key
  * says so) is not handled again.
+ *
+ * What a handler needs may be away: for a message without a caller UNAVAILABLE is no failed attempt, but tried again until it is there, or
+ * for ten minutes. Meanwhile it is in hand, and so are no more than the consumer's `concurrency`.
  */
 export class Dispatcher {
+  readonly #clock: Clock;
   readonly #routes: ReadonlyMap<string, Route>;
   readonly #destination: string;
   readonly #tracing: Tracing;
@@ -47,7 +51,8 @@ export class Dispatcher {
   readonly #running = new Map<string, Promise<Outcome>>();
   readonly #replies = new Map<string, Outcome>();
 
-  constructor(routes: readonly Route[], destination: string, tracing: Tracing, logger: Logger) {
+  constructor(routes: readonly Route[], destination: string, tracing: Tracing, { clock, logger }: { readonly clock: Clock; readonly logger: Logger }) {
+    this.#clock = clock;
     this.#routes = new Map(routes.map((route) => [route.contract.name, route]));
     if (this.#routes.size !== routes.length) throw fail("INVALID", `${destination}: a message is routed twice`);
     this.#destination = destination;
@@ -69,13 +74,28 @@ export class Dispatcher {
     const key = `${message.name} ${message.id}`;
     const known = this.#running.get(key) ?? this.#replies.get(key);
     if (known !== undefined) return known;
-    const handling = this.#run(route, incoming).then((outcome) => {
+    const handling = this.#patiently(route, incoming).then((outcome) => {
       this.#running.delete(key);
       if (outcome.kind === "done" && outcome.succeeded && REMEMBERED.has(route.contract.kind)) this.#remember(key, outcome);
       return outcome;
     });
     this.#running.set(key, handling);
     return handling;
+  }
+
+  async #patiently(route: Route, incoming: Incoming): Promise<Outcome> {
+    const deadline = performance.now() + LIMITS.patienceMs;
+    for (let attempt = 1; ; attempt++) {
+      const outcome = await this.#run(route, incoming);
+      if (outcome.kind !== "failed" || outcome.error.code !== "UNAVAILABLE" || performance.now() > deadline) return outcome;
+      const pause = backoffMs(attempt, Math.random, { baseMs: 50, maxMs: LIMITS.patiencePauseMs });
+      this.#logger[attempt === 5 ? "warn" : "debug"]({ message: incoming.message.name, messageId: incoming.message.id, attempt }, `what handles ${incoming.message.name} is not there, trying again: ${outcome.error.message}`);
+      try {
+        await this.#clock.sleep(pause, incoming.signal);
+      } catch {
+        return { kind: "returned" };
+      }
+    }
   }
 
   async #run(route: Route, incoming: Incoming): Promise<Outcome> {

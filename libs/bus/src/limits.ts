@@ -37,6 +37,9 @@ export const LIMITS = {
   waitingPublishers: 10_000,
   concurrency: 64,
   maxAttempts: 3,
+  /** How long a handler that says UNAVAILABLE is tried again, with pauses up to the second one, before that counts as a failed attempt. */
+  patienceMs: 10 * 60 * 1000,
+  patiencePauseMs: 5_000,
   /** How long a consumer that is being closed waits for its handlers before it returns their messages. */
   closeGraceMs: 10_000,
   /** Replies to commands a server remembers, to answer a repeated one; and events a subscriber remembers. */

@@ -61,7 +61,8 @@ export interface PublishOptions {
  *   the sender, and at the receiver goes to the dead-letter queue (event, job, command without caller) or is answered INVALID.
  * - A handler that throws a GantryError answers the caller with that code, message and details; any other error is INTERNAL,
  *   is logged, and counts as a failed delivery for jobs and events (redelivered, after `maxAttempts` dead-lettered).
- *   A command with a caller waiting is not retried after a coded error.
+ *   A command with a caller waiting is not retried after a coded error. Without one, UNAVAILABLE (a database that is away) counts as no
+ *   failed delivery for ten minutes: the handler is called again after a pause that grows to five seconds.
  * - Calls to an owner nobody serves fail at once with UNAVAILABLE (unroutable), except commands sent with {@link send}
  *   to a queue that is declared: these wait. Over RabbitMQ an owner who answered within the last second is not asked whether it is
  *   there: a command may then wait for it until its timeout.

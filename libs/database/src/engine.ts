@@ -14,6 +14,8 @@ export interface Engine<S> {
   /** Does the work unless another process does such work on this database. */
   exclusively(work: () => Promise<void>): Promise<"done" | "busy">;
   endSessions(instance: string): Promise<void>;
+  /** After a failed attempt: waits a little and answers true where the database is away, and an attempt more is worth it. */
+  worthAnother(error: unknown, attempt: number): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -32,6 +34,8 @@ export function outboxOf(database: object): OutboxAccess {
   if (access === undefined) throw fail("INTERNAL", "this database was not opened by openDatabase");
   return access;
 }
+
+interface Progress { committing: boolean }
 
 const TRANSACTION_ATTEMPTS = 12;
 /** Message IDs are remembered for a week: longer than any queue keeps a message that will be delivered again. */
@@ -68,11 +72,18 @@ export class EngineDatabase<S> implements Database<S> {
   }
 
   async transaction<T>(work: (tx: Kysely<S>, outbox: OutboxWriter) => Promise<T>): Promise<T> {
-    for (let attempt = 1; ; attempt++) {
+    for (let attempt = 1, lost = 1; ; attempt++) {
+      const progress: Progress = { committing: false };
       try {
-        return await this.#once(work);
+        return await this.#once(work, progress);
       } catch (error) {
-        if (isConnectionFailure(error)) throw fail("UNAVAILABLE", `the database is away: ${describeError(error)}`, { cause: error });
+        if (isConnectionFailure(error)) {
+          // Whether it was committed nobody knows.
+          if (progress.committing) throw fail("UNAVAILABLE", `the database went away while it committed: ${describeError(error)}`, { cause: error });
+          if (!await this.#engine.worthAnother(error, lost++)) throw fail("UNAVAILABLE", `the database is away: ${describeError(error)}: try again later`, { cause: error });
+          attempt--;
+          continue;
+        }
         if (!isSerializationFailure(error)) throw error;
         if (attempt === TRANSACTION_ATTEMPTS) throw fail("UNAVAILABLE", `the database had ${attempt} serialization failures in a row`, { cause: error });
         await this.#clock.sleep(backoffMs(attempt, Math.random, { baseMs: 4, maxMs: 400 }));
@@ -80,13 +91,14 @@ export class EngineDatabase<S> implements Database<S> {
     }
   }
 
-  async #once<T>(work: (tx: Kysely<S>, outbox: OutboxWriter) => Promise<T>): Promise<T> {
+  async #once<T>(work: (tx: Kysely<S>, outbox: OutboxWriter) => Promise<T>, progress: Progress): Promise<T> {
     let written = 0;
     const transaction = this.kind === "postgres" ? this.query.transaction().setIsolationLevel("serializable") : this.query.transaction();
     const result = await this.#engine.within(() => transaction.execute(async (tx) => {
       const outbox = new TransactionOutbox(tx, this.kind, this.#clock);
       const value = await work(tx, outbox);
       written = outbox.written;
+      progress.committing = true;
       return value;
     }));
     if (written > 0) for (const listener of this.#listeners) listener();

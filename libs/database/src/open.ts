@@ -11,6 +11,8 @@ export interface OpenOptions extends DatabaseOptions {
   readonly instance?: string;
   /** PostgreSQL connections at most; default 10. */
   readonly maxConnections?: number;
+  /** How long what is safe to do again waits for a PostgreSQL that went away, before it is UNAVAILABLE; default 10 s. */
+  readonly patienceMs?: number;
 }
 
 /**

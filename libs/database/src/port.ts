@@ -13,8 +13,15 @@ export interface OutboxWriter {
 /** A service's own database: one SQLite file, or one PostgreSQL schema. */
 export interface Database<S> extends AsyncDisposable {
   readonly kind: "sqlite" | "postgres";
+  /**
+   * Statements outside of transactions. Over a restart of PostgreSQL a read waits, and is done again; one that changes something is not,
+   * once it was sent: it fails with UNAVAILABLE, as everything does where the server stays away.
+   */
   readonly query: Kysely<S>;
-  /** Serializable enough for read-then-write: SQLite has one writer; PostgreSQL retries on serialization failures. */
+  /**
+   * Serializable enough for read-then-write: SQLite has one writer. PostgreSQL does it again after a serialization failure, and where the
+   * server went away before the commit; where that happened while it committed it is UNAVAILABLE, and may have been done.
+   */
   transaction<T>(work: (tx: Kysely<S>, outbox: OutboxWriter) => Promise<T>): Promise<T>;
   /**
    * Ends every session that a process opened with that `instance` of OpenOptions: what it had under way is undone, its locks

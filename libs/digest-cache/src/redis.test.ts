@@ -67,6 +67,28 @@ describe("digest cache: Redis at fault", { timeout: 60_000 }, () => {
     await works(cache);
   });
 
+  test("hanging while many ask: one at a time tries, the others do without at once", async () => {
+    await using cache = await open();
+    await works(cache);
+    using scope = new DisposableStack();
+    const admin = scope.adopt(new Redis(redis.url), (client) => client.disconnect());
+    await admin.call("CLIENT", "PAUSE", "3000", "ALL");
+    assert.equal(await read(cache), "truth");
+    let slow = 0;
+    const until = performance.now() + 2_000;
+    await Promise.all(Array.from({ length: 20 }, async () => {
+      while (performance.now() < until) {
+        const started = performance.now();
+        await cache.get("blob", "a");
+        if (performance.now() - started > 200) slow++;
+        await sleep(5);
+      }
+    }));
+    // Pauses of 500 and 1,000 ms: three trials at most, and room for a machine that is busy.
+    assert.ok(slow <= 5, `${slow} of them waited`);
+    await works(cache);
+  });
+
   test("lies, and values of another kind, change no answer", async () => {
     await using cache = await open();
     using scope = new DisposableStack();

@@ -12,8 +12,11 @@ export interface RedisOptions {
   readonly onFault?: (operation: string) => void;
 }
 
-/** After a fault, operations do without Redis for this long rather than each wait for its timeout. */
-const PAUSE_MS = 500;
+/**
+ * After a fault, operations do without Redis for this long rather than each wait for its timeout; then one of them tries it, while the
+ * others still do without. Each trial that fails doubles the pause.
+ */
+const PAUSE_MS = { first: 500, longest: 8_000 };
 const REPORT_EVERY_MS = 10_000;
 
 /**
@@ -25,6 +28,8 @@ export class RedisDigestCache implements DigestCache {
   readonly #options: RedisOptions;
   readonly #prefix: string;
   #pausedUntil = 0;
+  #pauseMs = 0;
+  #trying = false;
   #reportedAt = Number.NEGATIVE_INFINITY;
   #unreported = 0;
 
@@ -77,16 +82,26 @@ export class RedisDigestCache implements DigestCache {
   }
 
   async #try<T>(operation: string, otherwise: T, work: () => Promise<T>): Promise<T> {
-    if (this.#redis.status !== "ready" || performance.now() < this.#pausedUntil) {
+    if (this.#redis.status !== "ready" || this.#trying || performance.now() < this.#pausedUntil) {
       this.#fault(operation, "not connected");
       return otherwise;
     }
+    const trial = this.#pauseMs > 0;
+    this.#trying = trial;
     try {
-      return await work();
+      const value = await work();
+      if (trial) this.#pauseMs = 0;
+      return value;
     } catch (error) {
-      this.#pausedUntil = performance.now() + PAUSE_MS;
+      // Many that were under way at once fail together: that is one fault.
+      if (trial || this.#pauseMs === 0) {
+        this.#pauseMs = Math.min(PAUSE_MS.longest, Math.max(PAUSE_MS.first, this.#pauseMs * 2));
+        this.#pausedUntil = performance.now() + this.#pauseMs;
+      }
       this.#fault(operation, error);
       return otherwise;
+    } finally {
+      if (trial) this.#trying = false;
     }
   }
 

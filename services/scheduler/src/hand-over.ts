@@ -17,7 +17,7 @@ export function handedOver(leader: Leadership, routes: readonly Route[]): Route[
         leader.check();
         return await handle(body, delivery);
       } catch (e) {
-        if (!(e instanceof Superseded) && !isDatabaseAway(e)) throw e;
+        if (!(e instanceof Superseded) && !isConnectionFailure(e)) throw e;
         await Promise.race([aborted(delivery.signal), leader.renewed]);
         throw new GiveBack("left to the active scheduler", { cause: e });
       }
@@ -29,13 +29,8 @@ export function handedOver(leader: Leadership, routes: readonly Route[]): Route[
 export function patientReads(clock: Clock, routes: readonly Route[]): Route[] {
   return routes.map(({ contract, handle }) => ({
     contract,
-    handle: (body, delivery) => retry(() => handle(body, delivery), { clock, attempts: READ_ATTEMPTS, baseMs: 50, maxMs: 1_500, retryable: isDatabaseAway, signal: delivery.signal }),
+    handle: (body, delivery) => retry(() => handle(body, delivery), { clock, attempts: READ_ATTEMPTS, baseMs: 50, maxMs: 1_500, retryable: isConnectionFailure, signal: delivery.signal }),
   }));
-}
-
-function isDatabaseAway(e: unknown): boolean {
-  for (let at = e, depth = 0; at instanceof Error && depth < 4; at = at.cause, depth++) if (isConnectionFailure(at)) return true;
-  return false;
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -20,6 +20,32 @@ export function deadLetterTests(suite: Suite): void {
     assert.deepEqual(found.map((letter) => letter.code).toSorted(), ["CONFLICT", "NOT_IMPLEMENTED"]);
   });
 
+  test("what the handler needs is away for a while: tried again, in order, and no dead letter", async () => {
+    const patient = event("suite.word.patient.v1", Text);
+    const heard: string[] = [];
+    let away = 6;
+    await using _group = await suite.b.subscribe([on(patient, async (body, { attempt }) => {
+      if (away-- > 0) throw fail("UNAVAILABLE", "the database is away");
+      heard.push(`${body.text} ${attempt}`);
+      return body;
+    })], { group: "patient" });
+    for (const text of ["1", "2", "3"]) await suite.a.publish(patient, { text });
+    await waitFor(() => heard.length === 3);
+    assert.deepEqual(heard, ["1 1", "2 1", "3 1"]);
+    assert.deepEqual(await suite.a.deadLetters.list("group.patient"), []);
+    // A consumer that is closed meanwhile leaves it to the next one.
+    const waiting = job("suite.word.waiting.v1", Text);
+    {
+      let tried = 0;
+      await using _closing = await suite.b.work(on(waiting, async () => { tried++; throw fail("UNAVAILABLE", "the database is away"); }));
+      await suite.a.send(waiting, { text: "4" });
+      await waitFor(() => tried > 3);
+    }
+    await using _next = await suite.b.work(on(waiting, async (body) => { heard.push(body.text); return body; }));
+    await waitFor(() => heard.length === 4);
+    assert.deepEqual(await suite.a.deadLetters.list(`job.${waiting.name}`), []);
+  });
+
   test("a dead letter says what, where, whose, why and when", async () => {
     const doomed = job("suite.word.doomed.v1", Text);
     const before = Date.now();

@@ -134,9 +134,8 @@ class LocalBus implements Bus {
   }
 
   #consume(queue: LocalQueue, routes: readonly Route[], options: ServeOptions, concurrency: number, onClose?: () => void): AsyncDisposable {
-    const logger = this.#options.logger;
     const consumer: LocalConsumer = {
-      dispatcher: new Dispatcher(routes, queue.name, this.#tracing, logger),
+      dispatcher: new Dispatcher(routes, queue.name, this.#tracing, this.#options),
       service: this.#options.service,
       concurrency: options.concurrency ?? concurrency,
       maxAttempts: options.maxAttempts ?? LIMITS.maxAttempts,

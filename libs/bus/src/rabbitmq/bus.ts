@@ -210,7 +210,7 @@ class RabbitBus implements Bus {
     const { into, topology, settler, options: { clock, logger, service } } = this.#parts;
     const consumer = await openConsumer(name, {
       ...how, link: into, clock, logger, topology, publisher: settler, service, name,
-      dispatcher: new Dispatcher(routes, name, this.#tracing, logger),
+      dispatcher: new Dispatcher(routes, name, this.#tracing, { clock, logger }),
       concurrency: options.concurrency ?? 1,
       maxAttempts: options.maxAttempts ?? LIMITS.maxAttempts,
     });

@@ -9,6 +9,11 @@ import { isConnectionFailure } from "../errors.ts";
 import { migrate } from "../migrate.ts";
 import type { OpenOptions } from "../open.ts";
 import { ownMigrations } from "../tables.ts";
+import { Outage } from "./outage.ts";
+import { PatientDialect } from "./patient-driver.ts";
+
+/** Longer than a restart takes, and shorter than callers wait. */
+const PATIENCE_MS = 10_000;
 
 /** Opens the service's schema; waits up to about half a minute for a server that is still starting. */
 export async function openPostgres<S>(url: string, options: OpenOptions): Promise<Engine<S>> {
@@ -32,7 +37,8 @@ export async function openPostgres<S>(url: string, options: OpenOptions): Promis
   pool.on("error", (error) => logger.warn({ err: error }, `a database connection was lost: ${error.message}`));
   // A connection in use that breaks fails its statement, which tells of it; without a listener its event would end the process.
   pool.on("connect", (client) => client.on("error", () => {}));
-  const query = new Kysely<S>({ dialect: new PostgresDialect({ pool }) });
+  const outage = new Outage(clock, options.patienceMs ?? PATIENCE_MS);
+  const query = new Kysely<S>({ dialect: new PatientDialect({ pool }, outage) });
   const current = new AsyncLocalStorage<{ open: boolean }>();
   const relayLock = lockNumber(`${schema}/outbox`);
   return {
@@ -68,6 +74,7 @@ export async function openPostgres<S>(url: string, options: OpenOptions): Promis
       await pool.query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1 and usename = current_user and pid <> pg_backend_pid()",
         [sessionName(options.service, instance)]);
     },
+    worthAnother: (error, attempt) => outage.worthAnother(error, attempt),
     close: () => query.destroy(),
   };
 }

@@ -29,6 +29,9 @@ databaseContractSuite("PostgreSQL", async () => {
   };
 });
 
+const unavailable = (error: unknown) => isGantryError(error, "UNAVAILABLE");
+const account = (name: string) => ({ name, balance: 0, notes: null, picture: null, open: 1 });
+
 describe("PostgreSQL: faults", { timeout: 60_000 }, () => {
   let postgres: TestService;
   before(async () => { postgres = await startPostgres(); });
@@ -37,7 +40,7 @@ describe("PostgreSQL: faults", { timeout: 60_000 }, () => {
   test("a service has a schema of its own", async () => {
     await using one = await openDatabase<Tables>(postgres.url, { service: "image-store", migrations });
     await using two = await openDatabase<Tables>(postgres.url, { service: "scheduler", migrations });
-    await one.query.insertInto("account").values({ name: "x", balance: 1, notes: null, picture: null, open: 1 }).execute();
+    await one.query.insertInto("account").values(account("x")).execute();
     assert.deepEqual(await two.query.selectFrom("account").selectAll().execute(), []);
     const { rows } = await sql<{ schema: string }>`select current_schema() as schema`.execute(one.query);
     assert.deepEqual(rows, [{ schema: "image_store" }]);
@@ -53,13 +56,74 @@ describe("PostgreSQL: faults", { timeout: 60_000 }, () => {
   });
 
   test("a server that is away is UNAVAILABLE, and used again when it is back", async () => {
-    await using db = await openDatabase<Tables>(postgres.url, { service: "away", migrations });
+    await using db = await openDatabase<Tables>(postgres.url, { service: "away", migrations, patienceMs: 300 });
     await postgres.kill();
-    await assert.rejects(db.transaction(async (tx) => { await tx.selectFrom("account").selectAll().execute(); }), (error) => isGantryError(error, "UNAVAILABLE"));
+    const asked = performance.now();
+    await assert.rejects(db.transaction(async (tx) => { await tx.selectFrom("account").selectAll().execute(); }), unavailable);
+    await assert.rejects(db.query.selectFrom("account").selectAll().execute(), unavailable);
+    await assert.rejects(db.query.insertInto("account").values(account("nobody")).execute(), unavailable);
+    for (let n = 0; n < 50; n++) await assert.rejects(db.query.selectFrom("account").selectAll().execute(), unavailable);
+    assert.ok(performance.now() - asked < 5_000, "once it is known to be away, nobody waits for it");
     const opening = openDatabase<Tables>(postgres.url, { service: "early", migrations });
     await postgres.start();
     await (await opening)[Symbol.asyncDispose]();
     await waitFor(() => db.transaction(async (tx) => { await tx.selectFrom("account").selectAll().execute(); return true; }));
+  });
+
+  test("over a restart, reads and transactions wait and are done, each once", async () => {
+    await using db = await openDatabase<Tables>(postgres.url, { service: "restarted", migrations });
+    await db.query.insertInto("account").values(account("a")).execute();
+    for (const end of [() => postgres.stop(), () => postgres.kill()]) {
+      const started = Promise.withResolvers<void>();
+      let runs = 0;
+      const under = db.transaction(async (tx) => {
+        runs++;
+        await tx.updateTable("account").set((e) => ({ balance: e("balance", "+", 1) })).where("name", "=", "a").execute();
+        started.resolve();
+        // The server goes away here, the first time.
+        if (runs === 1) await ended.promise;
+        await tx.selectFrom("account").selectAll().execute();
+      });
+      const ended = Promise.withResolvers<void>();
+      await started.promise;
+      await end();
+      ended.resolve();
+      const reads = Array.from({ length: 20 }, () => db.query.selectFrom("account").select("balance").where("name", "=", "a").executeTakeFirstOrThrow());
+      const adds = Array.from({ length: 5 }, () => db.transaction(async (tx) => { await tx.updateTable("account").set((e) => ({ balance: e("balance", "+", 1) })).where("name", "=", "a").execute(); }));
+      await postgres.start();
+      await Promise.all([under, ...reads, ...adds]);
+      assert.ok(runs >= 2);
+    }
+    assert.deepEqual(await db.query.selectFrom("account").select("balance").executeTakeFirst(), { balance: 12 });
+  });
+
+  test("sessions that are ended: reads go on, a statement that changes something tells that it may not have been done", async () => {
+    await using db = await openDatabase<Tables>(postgres.url, { service: "ended", instance: "one", migrations });
+    await using other = await openDatabase<Tables>(postgres.url, { service: "ended", instance: "two", migrations });
+    await db.query.insertInto("account").values(account("a")).execute();
+    const slow = sql`update account set balance = 1 where pg_sleep(20) is not null`.execute(db.query);
+    const refused = assert.rejects(slow, unavailable);
+    await waitFor(async () => (await sql<{ n: number }>`select count(*) as n from pg_stat_activity where query like 'update account%' and application_name = 'gantry-ended/one'`.execute(other.query)).rows[0]!.n === 1);
+    await other.endSessions("one");
+    await refused;
+    for (let n = 0; n < 20; n++) assert.deepEqual(await db.query.selectFrom("account").select("balance").executeTakeFirst(), { balance: 0 });
+  });
+
+  test("a server that goes away while it commits: nobody knows, and it is not done again", async () => {
+    await using db = await openDatabase<Tables>(postgres.url, { service: "committing", instance: "one", migrations });
+    await using other = await openDatabase<Tables>(postgres.url, { service: "committing", instance: "two", migrations });
+    await sql`create function linger() returns trigger language plpgsql as 'begin perform pg_sleep(20); return null; end'`.execute(other.query);
+    await sql`create constraint trigger linger after insert on account deferrable initially deferred for each row execute function linger()`.execute(other.query);
+    let runs = 0;
+    const writing = db.transaction(async (tx) => {
+      runs++;
+      await tx.insertInto("account").values(account("a")).execute();
+    });
+    const refused = assert.rejects(writing, (error) => unavailable(error) && /while it committed/.test((error as Error).message));
+    await waitFor(async () => (await sql<{ n: number }>`select count(*) as n from pg_stat_activity where query = 'commit' and state = 'active' and application_name = 'gantry-committing/one'`.execute(other.query)).rows[0]!.n === 1);
+    await other.endSessions("one");
+    await refused;
+    assert.equal(runs, 1);
   });
 
   test("two relays on one schema: every message is sent, one relay at a time, in order", async () => {

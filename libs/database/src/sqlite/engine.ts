@@ -28,6 +28,7 @@ export async function openSqlite<S>(location: string, options: DatabaseOptions):
       await work();
       return "done";
     },
+    worthAnother: async () => false,
     endSessions: async () => {},
     close: async () => {
       await query.destroy();
