@@ -170,5 +170,7 @@ function isStale(e: unknown): boolean {
 function failure(target: Target, e: unknown, signal: AbortSignal | undefined): Error {
   if (signal?.aborted === true) return signal.reason as Error;
   if (isGantryError(e)) return e;
-  return fail("UNAVAILABLE", `cannot reach the service at ${target.address}: ${describeError(e)}`, { cause: e });
+  // A server's verdict over our certificate comes when the handshake is over for us, and as no more than a connection that is cut.
+  const hint = target.address.startsWith("https:") && isStale(e) ? ": it ended, or did not take this service's certificate, which its log says then" : "";
+  return fail("UNAVAILABLE", `cannot reach the service at ${target.address}: ${describeError(e)}${hint}`, { cause: e });
 }

@@ -1,10 +1,8 @@
 import { connect as netConnect, isIP, type Socket } from "node:net";
-import type { TLSSocket } from "node:tls";
 import { fail } from "@gantry/contracts";
 import { formatAddress, isLoopback, type Address } from "./address.ts";
 import type { Credentials } from "./credentials.ts";
-import { describeIdentity, type Identity } from "./identity.ts";
-import { peerOf } from "./peer.ts";
+import { describeIdentity, identityOf, type Identity } from "./identity.ts";
 
 /** How long a connection may take, handshake included. */
 const CONNECT_MS = 10_000;
@@ -32,20 +30,17 @@ export async function connectTo({ address, identity }: Destination, credentials:
   }
   if (credentials === null) throw fail("INVALID", `${name} needs certificates: set GANTRY_TLS_CA, GANTRY_TLS_CERT and GANTRY_TLS_KEY`);
   const tls = await import("node:tls");
-  // Judged by peerOf below, which can say what is wrong; nothing is sent before.
-  const socket = tls.connect({ ...options, secureContext: credentials.context(tls.createSecureContext), servername: isIP(host) === 0 ? host : "", rejectUnauthorized: false });
-  await connected(socket, "secureConnect", name);
-  const fault = faultOf(socket, name, host, identity);
-  if (fault === null) return socket;
-  socket.destroy();
-  throw fail("UNAVAILABLE", fault);
+  const socket = tls.connect({
+    ...options, secureContext: credentials.context(tls.createSecureContext), servername: isIP(host) === 0 ? host : "", rejectUnauthorized: true,
+    checkServerIdentity: (name, certificate) => tls.checkServerIdentity(name, certificate) ?? mistaken(certificate.subjectaltname, identity),
+  });
+  return connected(socket, "secureConnect", name);
 }
 
-function faultOf(socket: TLSSocket, name: string, host: string, expected: Identity): string | null {
-  const peer = peerOf(socket, name, host, Date.now());
-  if ("fault" in peer) return peer.fault;
-  if (peer.identity === expected) return null;
-  return `the certificate of ${name} is for ${describeIdentity(peer.identity)}, expected ${describeIdentity(expected)}`;
+function mistaken(subjectAltName: string | undefined, expected: Identity): Error | undefined {
+  const found = identityOf(subjectAltName);
+  if (found === expected) return undefined;
+  return new Error(`its certificate is for ${found === null ? "no service or node" : describeIdentity(found)}, expected ${describeIdentity(expected)}`);
 }
 
 function connected<S extends Socket>(socket: S, event: "connect" | "secureConnect", name: string): Promise<S> {

@@ -1,67 +1,19 @@
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { type IncomingMessage, type ServerResponse } from "node:http";
-import { join } from "node:path";
 import { Readable } from "node:stream";
 import { buffer, text } from "node:stream/consumers";
 import { describe, it } from "node:test";
 import { fail } from "@gantry/contracts";
-import { isGantryError, silentLogger } from "@gantry/kernel";
+import { isGantryError } from "@gantry/kernel";
 import { waitFor } from "@gantry/testkit";
-import { discard, HttpClient, type Target } from "./client.ts";
-import { listen, type Handlers, type ListenOptions } from "./listen.ts";
-import { Fleet } from "./testing/fleet.ts";
-
-type Kind = "unix" | "plain" | "tls";
-
-interface Rig extends AsyncDisposable {
-  readonly target: Target;
-  readonly client: HttpClient;
-  /** Ends the server and starts it again at the same address. */
-  restart(): Promise<void>;
-  stop(): Promise<void>;
-}
-
-async function open(kind: Kind, handlers: Handlers, options: Partial<ListenOptions> = {}): Promise<Rig> {
-  const outer = new AsyncDisposableStack();
-  const fleet = outer.use(await Fleet.make());
-  const credentials = kind === "tls" ? await fleet.credentials("node/a") : null;
-  if (credentials !== null) outer.use(credentials);
-  let address = kind === "unix" ? `unix:${join(fleet.dir, "x.sock")}` : "127.0.0.1:0";
-  let scope = new AsyncDisposableStack();
-  const begin = async (): Promise<string> => {
-    const [bound] = await listen({ addresses: [address], credentials, allow: ["service/api"], logger: silentLogger, ...options }, handlers, scope);
-    address = bound!.replace(/^https?:\/\//, "");
-    return bound!;
-  };
-  const target: Target = { address: await begin(), identity: "node/a" };
-  outer.defer(() => scope.disposeAsync());
-  const client = outer.use(kind === "tls" ? await fleet.client("service/api") : new HttpClient());
-  const stop = async (): Promise<void> => { await scope.disposeAsync(); };
-  return {
-    target, client, stop,
-    async restart() {
-      await stop();
-      scope = new AsyncDisposableStack();
-      await begin();
-    },
-    [Symbol.asyncDispose]: () => outer.disposeAsync(),
-  };
-}
+import { discard } from "./client.ts";
+import { noise, openRig, sha } from "./testing/rig.ts";
 
 const answer = (response: ServerResponse, body: string): void => { response.end(body); };
-const sha = (data: Buffer): string => createHash("sha256").update(data).digest("hex");
-/** Not all alike, so that what is lost or doubled shows. */
-const noise = (size: number): Buffer => {
-  const data = Buffer.alloc(size);
-  for (let i = 0, x = 1; i + 4 <= size; i += 4) data.writeUInt32LE(x = (Math.imul(x, 1664525) + 1013904223) >>> 0, i);
-  return data;
-};
-
 for (const kind of ["unix", "plain", "tls"] as const) {
   describe(`internal HTTP, ${kind}`, { timeout: 60_000 }, () => {
     it("answers requests, with bodies of some MB both ways", async () => {
-      await using rig = await open(kind, { request: (request, response) => { request.pipe(response); } });
+      await using rig = await openRig(kind, { request: (request, response) => { request.pipe(response); } });
       const data = noise(5_000_001);
       const { status, body } = await rig.client.request(rig.target, { method: "POST", path: "/x?y=1", body: Readable.from([data.subarray(0, 1_000_000), data.subarray(1_000_000)]) });
       assert.equal(status, 200);
@@ -69,7 +21,7 @@ for (const kind of ["unix", "plain", "tls"] as const) {
     });
 
     it("throws the error that an answer carries, unless it is asked for", async () => {
-      await using rig = await open(kind, { request: (request, response) => {
+      await using rig = await openRig(kind, { request: (request, response) => {
         if (request.url === "/coded") response.writeHead(404).end(JSON.stringify({ code: "NO_SUCH_BLOB", message: "blob not found: x" }));
         else if (request.url === "/text") response.writeHead(503).end("busy");
         else response.writeHead(409).end();
@@ -85,7 +37,7 @@ for (const kind of ["unix", "plain", "tls"] as const) {
 
     it("keeps connections for requests that may be sent twice, and gives others their own", async () => {
       const sockets = new Set<unknown>();
-      await using rig = await open(kind, { request: (request, response) => { sockets.add(request.socket); answer(response, "x"); } });
+      await using rig = await openRig(kind, { request: (request, response) => { sockets.add(request.socket); answer(response, "x"); } });
       for (let i = 0; i < 5; i++) await discard(await rig.client.request(rig.target, { method: "GET", path: "/" }));
       assert.equal(sockets.size, 1);
       await discard(await rig.client.request(rig.target, { method: "POST", path: "/", idempotent: true }));
@@ -97,7 +49,7 @@ for (const kind of ["unix", "plain", "tls"] as const) {
     it("sends a request again whose kept connection was dead, once, and only if that is safe", async () => {
       let cut = true;
       let posts = 0;
-      await using rig = await open(kind, { request: (request, response) => {
+      await using rig = await openRig(kind, { request: (request, response) => {
         if (request.method === "POST") posts++;
         if (request.url === "/cut" && cut) request.socket.destroy();
         else answer(response, "whole");
@@ -107,7 +59,7 @@ for (const kind of ["unix", "plain", "tls"] as const) {
       await assert.rejects(rig.client.request(rig.target, { method: "POST", path: "/cut", body: "x" }), (e) => isGantryError(e, "UNAVAILABLE"));
       assert.equal(posts, 1);
       let seen = 0;
-      await using flaky = await open(kind, { request: (request, response) => {
+      await using flaky = await openRig(kind, { request: (request, response) => {
         if (++seen === 2) request.socket.destroy();
         else answer(response, "whole");
       } });
@@ -118,7 +70,7 @@ for (const kind of ["unix", "plain", "tls"] as const) {
     });
 
     it("finds a server again that was restarted", async () => {
-      await using rig = await open(kind, { request: (_request, response) => answer(response, "x") });
+      await using rig = await openRig(kind, { request: (_request, response) => answer(response, "x") });
       for (let i = 0; i < 3; i++) {
         await discard(await rig.client.request(rig.target, { method: "GET", path: "/" }));
         await discard(await rig.client.request(rig.target, { method: "POST", path: "/", body: "x" }));
@@ -131,7 +83,7 @@ for (const kind of ["unix", "plain", "tls"] as const) {
 
     it("tells the server when a request is aborted, before the answer and during it", async () => {
       const closed: string[] = [];
-      await using rig = await open(kind, { request: (request, response) => {
+      await using rig = await openRig(kind, { request: (request, response) => {
         response.on("close", () => closed.push(request.url!));
         if (request.url === "/body") response.write("begun");
       } });
@@ -148,7 +100,7 @@ for (const kind of ["unix", "plain", "tls"] as const) {
     });
 
     it("ends a request that nothing moves on", async () => {
-      await using rig = await open(kind, { request: (request, response) => { if (request.url === "/body") response.write("begun"); } });
+      await using rig = await openRig(kind, { request: (request, response) => { if (request.url === "/body") response.write("begun"); } });
       await assert.rejects(rig.client.request(rig.target, { method: "GET", path: "/", idleMs: 50 }), (e) => isGantryError(e, "TIMEOUT"));
       const { body } = await rig.client.request(rig.target, { method: "GET", path: "/body", idleMs: 50 });
       await assert.rejects(text(body), (e) => isGantryError(e, "TIMEOUT"));
@@ -156,7 +108,7 @@ for (const kind of ["unix", "plain", "tls"] as const) {
 
     it("leaves errors of what is sent as they are, and the request broken off", async () => {
       let got: IncomingMessage | null = null;
-      await using rig = await open(kind, { request: (request) => { got = request; request.on("error", () => {}).resume(); } });
+      await using rig = await openRig(kind, { request: (request) => { got = request; request.on("error", () => {}).resume(); } });
       const broken = Readable.from((async function* () { yield noise(100_000); await waitFor(() => got !== null); throw fail("TOO_LARGE", "too much"); })());
       await assert.rejects(rig.client.request(rig.target, { method: "POST", path: "/", body: broken }), (e) => isGantryError(e, "TOO_LARGE"));
       await waitFor(() => got?.destroyed === true);
@@ -164,7 +116,7 @@ for (const kind of ["unix", "plain", "tls"] as const) {
     });
 
     it("gets an early answer while it still sends", async () => {
-      await using rig = await open(kind, { request: (request, response) => {
+      await using rig = await openRig(kind, { request: (request, response) => {
         request.resume();
         response.writeHead(413).end(JSON.stringify({ code: "TOO_LARGE", message: "no more" }));
       } });

@@ -18,12 +18,13 @@ export function identityUri(identity: Identity): string {
 }
 
 /**
- * The identities among subject alternative names as Node writes them (`DNS:a, URI:gantry:node/n1`). Node puts a name with unusual
- * characters in quotes, so that none can pass for two: quoted names are no identities.
+ * The identity among subject alternative names as Node writes them (`DNS:a, URI:gantry:node/n1`); null for none or several. Node puts a
+ * name with unusual characters in quotes, so that none can pass for two: quoted names are no identities.
  */
-export function identitiesOf(subjectAltName: string | undefined): Identity[] {
-  return (subjectAltName ?? "").split(", ")
-    .filter((name) => name.startsWith(`URI:${SCHEME}`)).map((name) => name.slice(4 + SCHEME.length)).filter(isIdentity);
+export function identityOf(subjectAltName: string | undefined): Identity | null {
+  const [identity, ...others] = (subjectAltName ?? "").split(", ")
+    .filter((name) => name.startsWith(`URI:${SCHEME}`)).map((name) => name.slice(4 + SCHEME.length));
+  return identity !== undefined && others.length === 0 && isIdentity(identity) ? identity : null;
 }
 
 export function isAllowed(identity: Identity, allowed: readonly Allowed[]): boolean {

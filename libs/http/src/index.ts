@@ -1,4 +1,5 @@
 export * from "./address.ts";
+export { names } from "./certificate.ts";
 export * from "./client.ts";
 export * from "./credentials.ts";
 export { errorAnswer } from "./error-body.ts";
@@ -6,5 +7,7 @@ export { callerOf } from "./guard.ts";
 export * from "./identity.ts";
 export * from "./listen.ts";
 export * from "./open.ts";
+export { readCertificates, readKeyPair, type KeyPair } from "./pem.ts";
+export { PemFiles } from "./pem-files.ts";
 export * from "./unix-socket.ts";
 export * from "./upgrade.ts";

@@ -1,15 +1,16 @@
+import { constants } from "node:crypto";
 import { createServer, type RequestListener, type Server, type ServerOptions, type ServerResponse, type IncomingMessage } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { fail } from "@gantry/contracts";
 import type { GantryError, Logger, Scope } from "@gantry/kernel";
-import { formatAddress, hostPort, isLoopback, isWildcard, parseAddress, parseListenAddress } from "./address.ts";
+import { formatAddress, isLoopback, isWildcard, parseAddress, parseListenAddress } from "./address.ts";
 import { PROBE_MS } from "./connect.ts";
-import type { Credentials } from "./credentials.ts";
+import { hostsOf, names } from "./certificate.ts";
+import { contextOf, type Credentials, type Loaded } from "./credentials.ts";
 import { refusal } from "./guard.ts";
 import type { Allowed } from "./identity.ts";
-import { hosts, names } from "./peer.ts";
 import { errorAnswer } from "./error-body.ts";
 import { refuseUpgrade } from "./upgrade.ts";
 import { bind, bindSocketFile } from "./unix-socket.ts";
@@ -19,9 +20,9 @@ export interface ListenOptions {
   readonly addresses: readonly string[];
   /** With these, every `host:port` is TLS; without, only loopback can be listened on. */
   readonly credentials: Credentials | null;
-  /** Whose certificates are taken over TLS. */
-  readonly allow: readonly Allowed[];
-  /** Paths that the handler guards itself, whoever calls. */
+  /** Whose certificates are taken over TLS for a path; METRICS_READER may read `/metrics` besides. */
+  readonly allow: (path: string) => readonly Allowed[];
+  /** Paths that the handler guards itself: with these, connections without a certificate are taken too. */
   readonly open?: (path: string) => boolean;
   readonly logger: Logger;
   /** How long requests under way may go on when the scope ends. */
@@ -37,6 +38,8 @@ export interface Handlers {
 /** Layers and logs take as long as they take; heads do not. Longer than clients keep connections (client.ts). */
 const OPTIONS: ServerOptions = { requestTimeout: 0, headersTimeout: 30_000, keepAliveTimeout: 75_000, noDelay: true, keepAlive: true, keepAliveInitialDelay: PROBE_MS };
 const HANDSHAKE_MS = 10_000;
+/** Who scrapes metrics. */
+const METRICS_READER: Allowed = "service/prometheus";
 /** How much longer the rest of a refused request is read, so that its sender gets to see the answer. */
 const LINGER_MS = 2_000;
 
@@ -52,7 +55,7 @@ export async function listen(options: ListenOptions, handlers: Handlers, scope: 
     if (address.kind === "tcp" && !secure && !isLoopback(address.host)) {
       throw fail("INVALID", `listening on ${text}, which is not loopback, needs certificates: set GANTRY_TLS_CA, GANTRY_TLS_CERT and GANTRY_TLS_KEY (gantry certs issue)`);
     }
-    const server = secure ? await secureServer(options.credentials!, scope, options.logger) : createServer(OPTIONS);
+    const server = secure ? await secureServer(options, options.credentials!, scope) : createServer(OPTIONS);
     attach(server, options, handlers);
     const end = closer(server, options.graceMs ?? 0);
     server.on("error", (error) => options.logger.error({ err: error, listen: text }, "a listener failed"));
@@ -81,31 +84,33 @@ export function advertised(bound: string, configured: string, credentials: Crede
   if (!address.secure || credentials === null) return text;
   const { certificate } = credentials.loaded;
   if (!names(certificate, address.host)) {
-    throw fail("INVALID", `others could not trust ${text}: the certificate in ${credentials.files.cert} is for ${hosts(certificate)} (gantry certs issue --host ${hostPort(address.host, 0).slice(0, -2)})`);
+    throw fail("INVALID", `others could not trust ${text}: the certificate in ${credentials.files.cert} is for ${hostsOf(certificate).join(", ") || "no host"} (gantry certs issue --host ${address.host})`);
   }
   return text;
 }
 
-async function secureServer(credentials: Credentials, scope: Scope, logger: Logger): Promise<Server> {
+async function secureServer({ open, logger }: ListenOptions, credentials: Credentials, scope: Scope): Promise<Server> {
   const https = await import("node:https");
-  const context = ({ ca, cert, key } = credentials.loaded) => ({ ca, cert, key, minVersion: "TLSv1.3" as const });
+  // No connection rests on what an earlier one was verified by.
+  const context = (loaded: Loaded) => ({ ...contextOf(loaded), secureOptions: constants.SSL_OP_NO_TICKET });
   const server = https.createServer({
-    ...OPTIONS, ...context(), requestCert: true, handshakeTimeout: HANDSHAKE_MS,
-    // Judged with each request (guard.ts), whose answer can say what is wrong; some routes want no certificate.
-    rejectUnauthorized: false,
+    ...OPTIONS, ...context(credentials.loaded), requestCert: true, rejectUnauthorized: open === undefined, handshakeTimeout: HANDSHAKE_MS,
     // As plain sockets have it: a raw stream's input may end before its output.
     allowHalfOpen: true,
   });
-  scope.use(credentials.watch((loaded) => server.setSecureContext(context(loaded))));
-  server.on("tlsClientError", (error, socket: TLSSocket) => logger.debug({ error: error.message, from: socket.remoteAddress }, "a TLS handshake failed"));
+  scope.use(credentials.follow((loaded) => server.setSecureContext(context(loaded))));
+  server.on("tlsClientError", (error, socket: TLSSocket) => {
+    logger.warn({ reason: String(socket.authorizationError ?? error.message), from: socket.remoteAddress ?? null }, "a TLS connection was refused");
+  });
   return server as unknown as Server;
 }
 
 function attach(server: Server, { allow, open, logger }: ListenOptions, handlers: Handlers): void {
   const refused = (request: IncomingMessage): GantryError | null => {
-    if (open !== undefined && open(pathOf(request))) return null;
-    const error = refusal(request, allow);
-    if (error !== null) logger.warn({ method: request.method, path: pathOf(request), from: request.socket.remoteAddress }, `refused: ${error.message}`);
+    const path = pathOf(request);
+    if (open?.(path) === true) return null;
+    const error = refusal(request, path === "/metrics" ? [...allow(path), METRICS_READER] : allow(path));
+    if (error !== null) logger.warn({ method: request.method, path, from: request.socket.remoteAddress }, `refused: ${error.message}`);
     return error;
   };
   server.on("request", (request, response) => {

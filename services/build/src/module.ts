@@ -85,7 +85,7 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   scope.defer(() => app.close());
   logRoute(app, { reader, signals, clock, stopping: stopping.signal });
   await app.ready();
-  const [bound] = await listen({ addresses: [config.listen], credentials: http.credentials, allow: ["service/api"], logger }, { request: app.routing }, scope);
+  const [bound] = await listen({ addresses: [config.listen], credentials: http.credentials, allow: () => ["service/api"], logger }, { request: app.routing }, scope);
   const address = advertised(bound!, config.advertise, http.credentials);
   scope.defer(() => stopping.abort());
 

@@ -6,7 +6,7 @@ import { Catalog } from "./domain/catalog.ts";
 import { commandRoutes } from "./handlers/commands.ts";
 import { queryRoutes } from "./handlers/queries.ts";
 import { registryQueries } from "./handlers/registries.ts";
-import { createImageStoreApp, isRegistryPath } from "./http/app.ts";
+import { createImageStoreApp, isBlobPath, isRegistryPath } from "./http/app.ts";
 import { blobRoutes } from "./http/blobs.ts";
 import { imageRoutes } from "./http/images.ts";
 import { registryRoutes } from "./http/v2/routes.ts";
@@ -64,7 +64,9 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   await app.ready();
   scope.use(await bus.serve("image-store", [...queryRoutes(store), ...commandRoutes(store, bus), ...registryQueries(connect)]));
   const addresses = await listen({
-    addresses: config.listen, credentials: ports.credentials, allow: ["service/api", "service/build", "node/*"], logger, graceMs: 5_000,
+    addresses: config.listen, credentials: ports.credentials, logger, graceMs: 5_000,
+    // What nodes read and write is known by its content; names are not theirs to give.
+    allow: (path) => isBlobPath(path) ? ["service/api", "service/build", "node/*"] : ["service/api", "service/build"],
     // Guarded by the token.
     open: (path) => token !== null && isRegistryPath(path),
   }, { request: app.routing }, scope);

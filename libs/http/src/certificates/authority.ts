@@ -1,14 +1,14 @@
 import "reflect-metadata";
-import { webcrypto, X509Certificate as NodeCertificate } from "node:crypto";
+import { webcrypto } from "node:crypto";
 import { isIP } from "node:net";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as x509 from "@peculiar/x509";
 import { fail } from "@gantry/contracts";
-import { identityUri, isIdentity, type Identity } from "../identity.ts";
-import { validity } from "../peer.ts";
-import { AUTHORITY, AUTHORITY_KEY, exists, makeDirectory, pathsOf, writeWhole } from "./files.ts";
+import { hostsOf, validity } from "../certificate.ts";
 import type { CredentialFiles } from "../credentials.ts";
+import { identityOf, identityUri, isIdentity, type Identity } from "../identity.ts";
+import { readCertificates, readKeyPair } from "../pem.ts";
+import { AUTHORITY, AUTHORITY_KEY, makeDirectory, pathsOf, writeWhole } from "./files.ts";
 
 const KEY = { name: "ECDSA", namedCurve: "P-256" } as const;
 const SIGNING = { name: "ECDSA", hash: "SHA-256" } as const;
@@ -21,9 +21,8 @@ const HOST_NAME = /^(?=.{1,253}$)(?:\*\.)?[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-
 
 export interface AuthorityOptions {
   readonly dir: string;
+  /** How long it is good; default 3650. */
   readonly days?: number;
-  /** Puts a new CA in the place of one that is there; what the old one signed stays good until it ends. */
-  readonly renew?: boolean;
 }
 
 export interface IssueOptions {
@@ -37,18 +36,47 @@ export interface IssueOptions {
   readonly name?: string;
   /** When it begins to be good; default now. */
   readonly from?: Date;
+  /** Puts it in the place of one that is there. */
+  readonly replace?: boolean;
+}
+
+export interface RenewOptions {
+  readonly dir: string;
+  /** Of its files, without `.pem`. */
+  readonly name: string;
+  /** As of a new one. */
+  readonly days?: number;
 }
 
 /**
  * Makes the CA of a fleet: `ca.pem`, which every service is given, and `ca-key.pem`, which none needs. Throws CONFLICT where there is
- * one. When it is renewed, `ca.pem` holds both, the new one first: give it to every service before certificates of the new one.
+ * one.
  */
-export async function createAuthority({ dir, days = CA_DAYS, renew = false }: AuthorityOptions): Promise<{ readonly ca: string }> {
-  checkDays(days);
+export async function createAuthority({ dir, days = CA_DAYS }: AuthorityOptions): Promise<{ readonly ca: string }> {
   const ca = join(dir, AUTHORITY);
+  const { cert, key } = await makeAuthority(days);
   await makeDirectory(dir);
-  const before = await exists(ca) ? await readFile(ca, "utf8") : "";
-  if (before !== "" && !renew) throw fail("CONFLICT", `${ca} exists: every certificate of this fleet is signed by it (--renew puts a new one beside it)`);
+  await writeWhole(join(dir, AUTHORITY_KEY), key, { mode: 0o600, replace: false });
+  await writeWhole(ca, cert, { mode: 0o644, replace: false });
+  return { ca };
+}
+
+/**
+ * Puts a new CA before the one that is there: `ca.pem` holds both, so that what the old one signed stays good. Give it to every service
+ * before certificates of the new one.
+ */
+export async function renewAuthority({ dir, days = CA_DAYS }: AuthorityOptions): Promise<{ readonly ca: string }> {
+  const ca = join(dir, AUTHORITY);
+  const { certificates } = await readCertificates(ca);
+  const { cert, key } = await makeAuthority(days);
+  const kept = certificates.filter((one) => validity(one, Date.now()) === null).map(String);
+  await writeWhole(join(dir, AUTHORITY_KEY), key, { mode: 0o600, replace: true });
+  await writeWhole(ca, [cert, ...kept].map((pem) => `${pem.trim()}\n`).join(""), { mode: 0o644, replace: true });
+  return { ca };
+}
+
+async function makeAuthority(days: number): Promise<{ cert: string; key: string }> {
+  checkDays(days);
   const keys = await webcrypto.subtle.generateKey(KEY, true, ["sign", "verify"]);
   const now = Date.now();
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
@@ -60,18 +88,15 @@ export async function createAuthority({ dir, days = CA_DAYS, renew = false }: Au
       await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   }, webcrypto as Crypto);
-  const kept = (before.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []).filter((pem) => validity(new NodeCertificate(pem), now) === null);
-  await writeWhole(join(dir, AUTHORITY_KEY), await privatePem(keys.privateKey), 0o600);
-  await writeWhole(ca, [certificate.toString("pem"), ...kept].map((pem) => `${pem.trim()}\n`).join(""), 0o644);
-  return { ca };
+  return { cert: `${certificate.toString("pem").trim()}\n`, key: await privatePem(keys.privateKey) };
 }
 
 /**
- * Issues a certificate, with a key of its own, for one service or node; one that is there is replaced, so that services take it
- * up. Throws INVALID for hosts that are none, NOT_FOUND without a CA.
+ * Issues a certificate, with a key of its own, for one service or node. Throws INVALID for hosts that are none, CONFLICT where there is
+ * one and it is not to be replaced, NOT_FOUND without a CA.
  */
 export async function issueCertificate(options: IssueOptions): Promise<CredentialFiles> {
-  const { dir, identity, hosts, days = DAYS, from = new Date() } = options;
+  const { dir, identity, hosts, days = DAYS, from = new Date(), replace = false } = options;
   if (!isIdentity(identity)) throw fail("INVALID", `${JSON.stringify(identity)} names no service or node`);
   checkDays(days);
   const authority = await openAuthority(dir);
@@ -92,20 +117,29 @@ export async function issueCertificate(options: IssueOptions): Promise<Credentia
   }, webcrypto as Crypto);
   const paths = pathsOf(dir, options.name ?? identity.replace(/^service\//, "").replace("/", "-"));
   // The key first: a service that looks in between sees that they do not fit, and waits.
-  await writeWhole(paths.key, await privatePem(keys.privateKey), 0o600);
-  await writeWhole(paths.cert, `${certificate.toString("pem").trim()}\n`, 0o644);
+  await writeWhole(paths.key, await privatePem(keys.privateKey), { mode: 0o600, replace });
+  await writeWhole(paths.cert, `${certificate.toString("pem").trim()}\n`, { mode: 0o644, replace });
   return paths;
 }
 
+/** Replaces a certificate, and its key, by a new one for the same service or node and hosts. Throws INVALID for one that is none. */
+export async function renewCertificate({ dir, name, days }: RenewOptions): Promise<CredentialFiles> {
+  const { cert } = pathsOf(dir, name);
+  const { certificates: [before] } = await readCertificates(cert);
+  const identity = identityOf(before.subjectAltName);
+  if (identity === null) throw fail("INVALID", `${cert} is not the certificate of a service or node`);
+  return await issueCertificate({ dir, name, identity, hosts: hostsOf(before), replace: true, ...(days === undefined ? {} : { days }) });
+}
+
 async function openAuthority(dir: string): Promise<{ certificate: x509.X509Certificate; key: webcrypto.CryptoKey }> {
-  const [pem, keyPem] = await Promise.all([AUTHORITY, AUTHORITY_KEY].map((name) => readFile(join(dir, name), "utf8").catch((cause: unknown) => {
-    throw fail("NOT_FOUND", `cannot read ${join(dir, name)}: make a CA first (gantry certs ca --dir ${dir})`, { cause });
-  }))) as [string, string];
-  const certificate = new x509.X509Certificate(pem);
-  const dates = validity(new NodeCertificate(pem), Date.now());
-  if (dates !== null) throw fail("INVALID", `the CA in ${join(dir, AUTHORITY)} ${dates}: gantry certs ca --renew makes a new one`);
-  const key = await webcrypto.subtle.importKey("pkcs8", x509.PemConverter.decodeFirst(keyPem), KEY, false, ["sign"]);
-  return { certificate, key };
+  const ca = join(dir, AUTHORITY);
+  const pair = await readKeyPair(ca, join(dir, AUTHORITY_KEY)).catch((cause: unknown) => {
+    throw fail("NOT_FOUND", `there is no CA with its key in ${dir}: ${(cause as Error).message} (gantry certs init makes one)`, { cause });
+  });
+  const dates = validity(pair.certificate, Date.now());
+  if (dates !== null) throw fail("INVALID", `the CA in ${ca} ${dates} (gantry certs renew ca makes a new one)`);
+  const key = await webcrypto.subtle.importKey("pkcs8", x509.PemConverter.decodeFirst(pair.key), KEY, false, ["sign"]);
+  return { certificate: new x509.X509Certificate(pair.certificate.raw), key };
 }
 
 function hostName(host: string): { type: "ip" | "dns"; value: string } {

@@ -1,6 +1,7 @@
-import { mkdir, open, rename, stat } from "node:fs/promises";
+import { link, mkdir, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fail } from "@gantry/contracts";
+import { errnoOf } from "@gantry/kernel";
 import type { CredentialFiles } from "../credentials.ts";
 
 export const AUTHORITY = "ca.pem";
@@ -16,18 +17,21 @@ export async function makeDirectory(dir: string): Promise<void> {
   await mkdir(dir, { recursive: true, mode: 0o700 });
 }
 
-export async function exists(path: string): Promise<boolean> {
-  return await stat(path).then(() => true, () => false);
-}
-
-/** Replaces a file as a whole; it outlives a crash of the host. */
-export async function writeWhole(path: string, text: string, mode: number): Promise<void> {
+/** Writes a file as a whole; it outlives a crash of the host. Throws CONFLICT where there is one that is not to be replaced. */
+export async function writeWhole(path: string, text: string, { mode, replace }: { mode: number; replace: boolean }): Promise<void> {
   const temporary = `${path}.${process.pid}.new`;
-  {
-    await using file = await open(temporary, "w", mode);
-    await file.chmod(mode);
-    await file.writeFile(text);
-    await file.sync();
+  try {
+    {
+      await using file = await open(temporary, "w", mode);
+      await file.chmod(mode);
+      await file.writeFile(text);
+      await file.sync();
+    }
+    if (replace) await rename(temporary, path);
+    else await link(temporary, path);
+  } catch (cause) {
+    throw errnoOf(cause) === "EEXIST" ? fail("CONFLICT", `${path} exists and is left as it is`, { cause }) : cause;
+  } finally {
+    await rm(temporary, { force: true });
   }
-  await rename(temporary, path);
 }

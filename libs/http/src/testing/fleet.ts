@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLogger } from "@gantry/kernel";
@@ -24,7 +24,7 @@ export class Fleet implements Disposable {
   }
 
   issue(identity: Identity, options: Partial<IssueOptions> = {}): Promise<CredentialFiles> {
-    return issueCertificate({ dir: this.dir, identity, hosts: LOOPBACK, ...options });
+    return issueCertificate({ dir: this.dir, identity, hosts: LOOPBACK, replace: true, ...options });
   }
 
   async credentials(identity: Identity, options: Partial<IssueOptions> = {}): Promise<Credentials> {
@@ -33,6 +33,17 @@ export class Fleet implements Disposable {
 
   async client(identity: Identity, options: Partial<IssueOptions> = {}): Promise<HttpClient> {
     return new HttpClient({ credentials: await this.credentials(identity, options) });
+  }
+
+  /** The CA's certificate. */
+  get ca(): string {
+    return readFileSync(join(this.dir, "ca.pem"), "utf8");
+  }
+
+  /** The texts of a certificate's files: of one that need not be good. */
+  async pem(identity: Identity, options: Partial<IssueOptions> = {}): Promise<{ readonly ca: string; readonly cert: string; readonly key: string }> {
+    const { cert, key } = await this.issue(identity, options);
+    return { ca: this.ca, cert: readFileSync(cert, "utf8"), key: readFileSync(key, "utf8") };
   }
 
   [Symbol.dispose](): void {

@@ -3,8 +3,9 @@ import https from "node:https";
 import net from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
-import { chmod, chown, lstat, readFile, rename, unlink } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { fail } from "@gantry/contracts";
+import { bind, bindSocketFile } from "@gantry/http";
 import { describeError, errnoOf, type Logger } from "@gantry/kernel";
 import type { FastifyInstance } from "fastify";
 import { isLoopbackHost, parseListen } from "../domain/host.ts";
@@ -57,10 +58,10 @@ export async function listen(text: string, app: FastifyInstance, options: Listen
   let release = async () => {};
   let bound = `unix:${address.kind === "unix" ? address.path : ""}`;
   if (address.kind === "unix") {
-    release = await listenUnix(server, address.path);
+    release = await bindSocketFile(server, { path: address.path, mode: 0o660, gid: process.getuid?.() === 0 ? await dockerGroup() : null });
   } else {
     server.maxConnections = MAX_CONNECTIONS;
-    await listening(server, { host: address.host, port: address.port }).catch((cause: unknown) => { throw unusable(text, cause); });
+    await bind(server, { host: address.host, port: address.port }).catch((cause: unknown) => { throw unusable(text, cause); });
     const { address: host, port } = server.address() as net.AddressInfo;
     if (!secure && !isLoopbackHost(host)) {
       server.close();
@@ -132,53 +133,6 @@ function plainAddress(address: string | undefined): string {
 function unusable(text: string, cause: unknown): Error {
   if (errnoOf(cause) === "EADDRINUSE") return fail("CONFLICT", `another server is listening on ${text}`, { cause });
   return fail("INVALID", `cannot listen on ${text}: ${describeError(cause)}`, { cause });
-}
-
-function listening(server: http.Server, options: net.ListenOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(options, () => { server.off("error", reject); resolve(); });
-  });
-}
-
-/** Bound under another name first, so that the socket never stands there with the wrong mode. Returns how to remove it. */
-async function listenUnix(server: http.Server, path: string): Promise<() => Promise<void>> {
-  const there = await lstat(path).catch(() => null);
-  if (there !== null && !there.isSocket()) throw fail("CONFLICT", `${path} exists and is not a socket`);
-  if (there !== null && await isAlive(path)) throw fail("CONFLICT", `another server is listening on unix:${path}`);
-  const temporary = `${path}.${process.pid}`;
-  await unlinkIfThere(temporary);
-  await listening(server, { path: temporary });
-  try {
-    await chmod(temporary, 0o660);
-    const group = await dockerGroup();
-    if (group !== null && process.getuid?.() === 0) await chown(temporary, 0, group);
-    await rename(temporary, path);
-  } catch (error) {
-    await new Promise((resolve) => server.close(resolve));
-    throw error;
-  }
-  const { ino } = await lstat(path);
-  return async () => {
-    const now = await lstat(path).catch(() => null);
-    if (now?.ino === ino) await unlinkIfThere(path);
-  };
-}
-
-function isAlive(path: string): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const probe = net.connect({ path });
-    probe.once("connect", () => { probe.destroy(); resolve(true); });
-    probe.once("error", (error) => {
-      const code = errnoOf(error);
-      if (code === "ENOENT" || code === "ECONNREFUSED") resolve(false);
-      else reject(fail("CONFLICT", `cannot use ${path} as a socket: ${error.message}`, { cause: error }));
-    });
-  });
-}
-
-async function unlinkIfThere(path: string): Promise<void> {
-  await unlink(path).catch((error: unknown) => { if (errnoOf(error) !== "ENOENT") throw error; });
 }
 
 async function dockerGroup(): Promise<number | null> {

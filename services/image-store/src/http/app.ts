@@ -24,6 +24,11 @@ export function isRegistryPath(path: string): boolean {
   return path === "/v2" || path.startsWith("/v2/");
 }
 
+/** The routes that move blobs, which are named by their digests. */
+export function isBlobPath(path: string): boolean {
+  return path === "/v1/blobs" || path.startsWith("/v1/blobs/");
+}
+
 function authorize(request: FastifyRequest, reply: FastifyReply, token: string | null): void {
   if (token === null || request.socket.remoteAddress === undefined || callerOf(request.socket) !== null) return;
   if (shownToken(request.headers.authorization ?? "").some((shown) => sameText(shown, token))) return;

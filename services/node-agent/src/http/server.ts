@@ -111,7 +111,7 @@ export async function serveHttp(agent: Agent, listenOn: string, credentials: Cre
   app.addContentTypeParser(["application/x-tar", "application/octet-stream", "application/x-gzip"], (_request, payload, done) => done(null, payload));
   routes(app, agent);
   await app.ready();
-  const [bound] = await listen({ addresses: [listenOn], credentials, allow: ["service/api"], logger: agent.logger }, {
+  const [bound] = await listen({ addresses: [listenOn], credentials, allow: () => ["service/api"], logger: agent.logger }, {
     request: app.routing,
     upgrade: (request, socket, head) => {
       const served = { service: "node-agent", route: pathTemplate(request.url ?? "/"), request } as const;
