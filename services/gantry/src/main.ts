@@ -3,6 +3,7 @@ import { Command, Option } from "commander";
 import { describeError, isGantryError } from "@gantry/kernel";
 import { base } from "./commands/base.ts";
 import { buildsCommand } from "./commands/builds.ts";
+import { certsCommand } from "./commands/certs.ts";
 import { containerCommands } from "./commands/containers.ts";
 import { deadCommand } from "./commands/dead.ts";
 import { down } from "./commands/down.ts";
@@ -26,7 +27,7 @@ const defaultHost = () => `unix://${join(stateDirOf(undefined, root), "run", "do
 
 for (const command of [
   up(root), down(root), base(root, defaultHost),
-  ...serviceCommands(), ...containerCommands(defaultHost), ...imageCommands(defaultHost), ...objectCommands(defaultHost), buildsCommand(defaultHost), tokenCommand(defaultHost), deadCommand(defaultHost),
+  ...serviceCommands(), ...containerCommands(defaultHost), ...imageCommands(defaultHost), ...objectCommands(defaultHost), buildsCommand(defaultHost), tokenCommand(defaultHost), certsCommand(), deadCommand(defaultHost),
   ...nodeCommands(defaultHost),
 ]) program.addCommand(command);
 

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { link, mkdir, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fail } from "@gantry/contracts";
@@ -19,7 +20,7 @@ export async function makeDirectory(dir: string): Promise<void> {
 
 /** Writes a file as a whole; it outlives a crash of the host. Throws CONFLICT where there is one that is not to be replaced. */
 export async function writeWhole(path: string, text: string, { mode, replace }: { mode: number; replace: boolean }): Promise<void> {
-  const temporary = `${path}.${process.pid}.new`;
+  const temporary = `${path}.${randomUUID()}.new`;
   try {
     {
       await using file = await open(temporary, "w", mode);
