@@ -39,6 +39,28 @@ test("SIGKILL of an agent: its containers run on, are known again, and exit code
   assert.deepEqual(counted, counted.map((_, i) => i + 1), "no line is lost or told twice");
 });
 
+test("SIGKILL of an agent while docker runs are attached and write: each ends with its exit code, and its log is whole", async (t) => {
+  const host = "agent-2";
+  const slow = Array.from({ length: 5 }, (_, i) => `slow${i + 1}`);
+  const fast = "fast";
+  t.after(async () => {
+    await bed.ready();
+    await bed.docker(["rm", "-f", ...slow, fast]);
+  });
+  const count = (to: number, pause: string) => `i=0; while [ $i -lt ${to} ]; do i=$((i+1)); echo $i; ${pause}; done`;
+  const attached = (name: string, script: string) => bed.docker(["run", "--name", name, "-e", `constraint:node==${host}`, "busybox", "sh", "-c", script]);
+  const runs = [...slow.map((name, i) => attached(name, `${count(60, "sleep 0.1")}; exit ${i + 1}`)), attached(fast, `${count(200_000, ":")}; exit 9`)];
+  await eventually("all to run", async () => (await bed.ok(["ps", "-q", "--filter", "name=^(slow|fast)"])).split("\n").filter(Boolean).length >= slow.length);
+  await bed.kill(host);
+  await bed.start(host);
+  assert.deepEqual((await Promise.all(runs)).map(({ code }) => code), [...slow.map((_, i) => i + 1), 9]);
+  for (const [name, lines] of [...slow.map((name) => [name, 60] as const), [fast, 200_000] as const]) {
+    const log = (await bed.ok(["logs", name])).split("\n");
+    assert.equal(log.length, lines, name);
+    assert.ok(log.every((line, i) => line === String(i + 1)), `${name}: no line lost, none twice`);
+  }
+});
+
 test("a host that loses power: its containers end with it, and those that restart do so when it is back", async (t) => {
   t.after(async () => {
     await bed.docker(["rm", "-f", "mortal", "again"]);

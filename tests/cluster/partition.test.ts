@@ -141,6 +141,8 @@ test("SIGKILL of an agent amid ten creations and starts: each is carried out onc
     await bed.ready();
     await bed.docker(["rm", "-f", ...all]);
   });
+  const subnet = () => bed.ok(["network", "inspect", "-f", "{{(index .IPAM.Config 0).Subnet}}", "bridge"]);
+  const before = await subnet();
   const runs = Promise.all(all.map((name) => bed.docker(["run", "-d", "--name", name, ...on(host), "busybox", "echo", `ran ${name}`])));
   await eventually("some to be there", async () => (await bed.ok(["ps", "-aq", "--filter", "name=^once"])).split("\n").filter(Boolean).length >= 2);
   await bed.kill(host);
@@ -153,4 +155,5 @@ test("SIGKILL of an agent amid ten creations and starts: each is carried out onc
   }
   const kept = (await bed.exec(host, "ls", [join(bed.hosts[host]!.dir, "state", "containers")])).stdout.split("\n").filter((name) => /^[0-9a-f]{64}$/.test(name));
   assert.equal(kept.length, all.length, "nothing half made is left");
+  assert.equal(await subnet(), before, "the host's own bridges are no other's");
 });

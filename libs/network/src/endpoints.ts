@@ -25,13 +25,14 @@ export class Endpoints {
     return this.#networks.get(networkId)?.config ?? null;
   }
 
-  /** INVALID for addresses that do not fit together. Known networks keep their claims. */
+  /** INVALID for addresses that do not fit together. Known networks keep their claims: CONFLICT where those are of other subnets. */
   addNetwork(config: NetworkConfig): void {
     const before = this.#networks.get(config.id);
-    if (before !== undefined) {
+    if (before !== undefined && sameAddresses(before.config, config)) {
       before.config = config;
       return;
     }
+    if (before !== undefined && before.claims.size > 0) throw fail("CONFLICT", `network ${config.name} id ${config.id} has active endpoints: its subnet cannot change from ${before.config.subnet} to ${config.subnet}`);
     this.#networks.set(config.id, {
       config,
       v4: new AddressAllocator(config.subnet, { gateway: config.gateway, range: config.ipRange }),
@@ -142,6 +143,12 @@ function freeClaim(network: NetworkState, containerId: string): void {
 function ipamConfig(request: EndpointRequest): EndpointSettings["IPAMConfig"] {
   if (request.ip === null && request.ip6 === null) return null;
   return { ...(request.ip === null ? {} : { IPv4Address: request.ip }), ...(request.ip6 === null ? {} : { IPv6Address: request.ip6 }) };
+}
+
+/** Whether an address on one is an address on the other. */
+export function sameAddresses(a: NetworkConfig, b: NetworkConfig): boolean {
+  const of = ({ subnet, gateway, ipRange, ipv6 }: NetworkConfig) => JSON.stringify([subnet, gateway, ipRange, ipv6]);
+  return of(a) === of(b);
 }
 
 /** Docker's order: name, aliases, short ID, hostname; each once. */

@@ -1,11 +1,14 @@
 import { readFileSync } from "node:fs";
 import os from "node:os";
-import { formatCidr, formatIp, parseIp } from "./ip.ts";
+import { formatCidr, formatIp, parseCidr, parseIp } from "./ip.ts";
 import { parseResolvConf } from "./resolv-conf.ts";
 
-/** Subnets that the host uses or reaches: addresses, routes, and its resolvers, which a new network must not hide. */
+/** Subnets, without host bits, that the host uses or reaches: addresses, routes, and its resolvers, which a new network must not hide. */
 export function hostSubnets(): string[] {
-  const addresses = Object.values(os.networkInterfaces()).flatMap((list) => (list ?? []).flatMap((a) => a.cidr ?? []));
+  const addresses = Object.values(os.networkInterfaces()).flatMap((list) => (list ?? []).flatMap((a) => {
+    const cidr = a.cidr === null ? null : parseCidr(a.cidr);
+    return cidr === null ? [] : [formatCidr(cidr)];
+  }));
   const routes = parseRoutes(readOrEmpty("/proc/self/net/route"));
   const resolvers = parseResolvConf(readOrEmpty("/etc/resolv.conf")).nameservers.flatMap((s) => (parseIp(s)?.bits === 32 ? `${s}/32` : []));
   return [...new Set([...addresses, ...routes, ...resolvers])];

@@ -204,6 +204,25 @@ describe("the network of a host", { timeout: 60_000 }, () => {
     await assert.rejects(host.removeNetwork(second.id), /has active endpoints/);
   });
 
+  it("gives a network another subnet while no address of it is in use", async () => {
+    const before = config("172.30.0.0/16");
+    const moved = { ...config("172.31.0.0/16"), id: before.id, bridge: before.bridge };
+    await host.ensureNetwork(before);
+    const c = await container(before);
+    await assert.rejects(host.ensureNetwork(moved), /has active endpoints: its subnet cannot change from 172\.30\.0\.0\/16 to 172\.31\.0\.0\/16/);
+    assert.equal((await container(before)).ip, "172.30.0.3");
+    for (const { peer, id } of used) { await host.disconnect(id, before.id); host.release(id, null); idle.push(peer); }
+    used = [];
+    await host.ensureNetwork(moved);
+    const [a, b] = [await container(moved), await container(moved)];
+    assert.notEqual(a.id, c.id);
+    assert.deepEqual([a.ip, a.endpoint.interface.gateway], ["172.31.0.2", "172.31.0.1"]);
+    await b.peer.serve("tcp", 80);
+    assert.equal(await a.peer.call("tcp", b.ip, 80), a.ip);
+    assert.equal(await a.peer.call("tcp", "203.0.113.9", 7), HOST);
+    assert.deepEqual((await host.usedSubnets()).filter((subnet) => /^172\.3[01]\./.test(subnet)), ["172.31.0.0/16"]);
+  });
+
   it("closes internal networks to and from the world", async () => {
     const internal = config("172.19.0.0/16", { internal: true });
     await host.ensureNetwork(internal);

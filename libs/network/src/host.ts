@@ -5,7 +5,7 @@ import type { NativeNet } from "@gantry/runtime";
 import { DnsServers } from "./dns/server.ts";
 import { HostResolvers } from "./dns/upstream.ts";
 import { Zone } from "./dns/zone.ts";
-import { Endpoints } from "./endpoints.ts";
+import { Endpoints, sameAddresses } from "./endpoints.ts";
 import { Firewall } from "./firewall.ts";
 import { ForeignFirewall } from "./foreign-firewall.ts";
 import { hostSubnets, linkNames, withPrefix } from "./host-subnets.ts";
@@ -90,6 +90,11 @@ class LinuxHostNetwork implements HostNetwork {
         if (other.bridge === config.bridge || subnetsOverlap(other.subnet, config.subnet)) {
           throw fail("CONFLICT", "invalid pool request: Pool overlaps with other one on this address space");
         }
+      }
+      if (before !== null && !sameAddresses(before, config)) {
+        // The device would keep the old address beside the new one, as the allocator would.
+        this.#endpoints.addNetwork(config);
+        await this.#native.linkDelete(before.bridge);
       }
       this.#makeBridge(config);
       try {

@@ -109,7 +109,7 @@ export interface HostNetwork extends AsyncDisposable {
    */
   restore(state: RestoredState): Promise<string[]>;
 
-  /** Makes the bridge, its addresses and its firewall rules; no error when it is there as asked. CONFLICT when the subnet overlaps another network. */
+  /** Makes the bridge, its addresses and its firewall rules; no error when it is there as asked. CONFLICT when the subnet overlaps another network, or is another one than that of addresses in use. */
   ensureNetwork(config: NetworkConfig): Promise<void>;
   /** Deletes bridge and rules. CONFLICT `… has active endpoints` while addresses are in use; no error when it is not there. */
   removeNetwork(networkId: string): Promise<void>;

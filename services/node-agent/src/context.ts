@@ -1,5 +1,5 @@
 import type { ContentStore } from "@gantry/content";
-import { fail } from "@gantry/contracts";
+import { fail, type NetworkResource } from "@gantry/contracts";
 import type { DigestCache } from "@gantry/digest-cache";
 import type { Clock, KeyedMutex, Logger } from "@gantry/kernel";
 import type { HostNetwork } from "@gantry/network";
@@ -29,6 +29,7 @@ export interface Agent {
   readonly network: HostNetwork;
   /** See networking.ts. */
   readonly ensured: Map<string, string>;
+  readonly heard: Map<string, NetworkResource>;
   readonly reporter: Reporter;
   readonly store: ContainerStore;
   readonly volumes: Volumes;

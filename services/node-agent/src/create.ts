@@ -25,6 +25,7 @@ export async function createContainer(agent: Agent, body: BodyOf<typeof nodeCont
     mounts: body.mounts as unknown as MountPoint[],
   };
   const networks = body.networks.map(({ network, endpoint }) => ({ network: network as unknown as NetworkResource, endpoint: endpoint as unknown as EndpointSettings }));
+  for (const { network } of networks) agent.heard.set(network.Id, network);
   // Refused before anything is made.
   readSecurityOptions(spec.hostConfig.SecurityOpt ?? [], spec.hostConfig.Privileged);
   capabilitiesOf(spec.hostConfig, agent.heldCapabilities);

@@ -70,7 +70,7 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
     ...others, logger, reporter: new Reporter(ports.clock, logger), nodeId: config.nodeId, instance: config.instance, cgroupParent: config.cgroupParent, mountPoints: makeMountPoints(join(config.stateDir, "mount-points")),
     heldCapabilities: mask === null ? null : capabilitiesFromMask(mask),
     store: new ContainerStore(join(config.stateDir, "containers"), logger), volumes: new Volumes(join(config.stateDir, "volumes"), logger),
-    execs: new Execs(), entries: new Map(), ensured: new Map(), order: new KeyedMutex(), stopping: stopping.signal, epoch: 0,
+    execs: new Execs(), entries: new Map(), ensured: new Map(), heard: new Map(), order: new KeyedMutex(), stopping: stopping.signal, epoch: 0,
   };
   await Promise.all([agent.store.open(), agent.volumes.open()]);
   agent.epoch = await agent.store.epoch();

@@ -21,6 +21,8 @@ export interface Host {
   readonly instance: string;
   /** Networks whose bridge was seen to, by ID: asking the kernel waits for whatever namespaces it is taking down. */
   readonly ensured: Map<string, string>;
+  /** What was heard last of each network, by ID: a container that stood still for long may know an earlier subnet. */
+  readonly heard: Map<string, NetworkResource>;
 }
 
 export interface Named { readonly entry: Entry; readonly hostname: string }
@@ -43,7 +45,7 @@ export async function foreignSubnets(network: HostNetwork): Promise<string[]> {
 }
 
 /** Makes the bridge of a network before any container needs it. `unused`: CONFLICT where the host has its subnet. */
-export async function keepNetwork({ network, instance, ensured }: Host, resource: NetworkResource, unused: boolean): Promise<void> {
+export async function keepNetwork({ network, instance, ensured, heard }: Host, resource: NetworkResource, unused: boolean): Promise<void> {
   const config = networkConfig(resource, instance);
   if (config === null) return;
   if (unused) {
@@ -52,6 +54,7 @@ export async function keepNetwork({ network, instance, ensured }: Host, resource
       throw fail("CONFLICT", `the host uses a subnet that overlaps ${config.subnet}`, { details: { subnets } });
     }
   }
+  heard.set(resource.Id, resource);
   await network.ensureNetwork(config);
   ensured.set(config.id, JSON.stringify(config));
 }

@@ -53,6 +53,7 @@ export async function startContainer(agent: Agent, entry: Entry, changes: Partia
     const [rootfs, sources, devices] = await Promise.all([
       agent.snapshots.rootfs(entry.id), mountSources(entry.spec.mounts, agent.volumes), hostDevices(hostConfig),
     ]);
+    entry.stored.networks = entry.stored.networks.map(({ network: known, endpoint }) => ({ network: agent.heard.get(known.Id) ?? known, endpoint }));
     connected = await connectAll(agent, { entry, hostname });
     const intent = { key, after: entry.stored.state.startedAt, at: String(agent.clock.nowNano()), networks: connected.settings, bindings: [...connected.bindings], userSlot: entry.stored.userSlot };
     await Promise.all([

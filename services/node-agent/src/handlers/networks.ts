@@ -73,12 +73,14 @@ export function networkRoutes(agent: Agent): Route[] {
     on(nodeNetworkRemove, async ({ networkId, epoch = agent.epoch }) => {
       checkEpoch(agent, epoch);
       agent.ensured.delete(networkId);
+      agent.heard.delete(networkId);
       await agent.network.removeNetwork(networkId);
       return {};
     }),
     on(nodeNetworkConnect, async ({ containerId, epoch, network, endpoint }) => {
       checkEpoch(agent, epoch);
       const entry = entryOf(agent, containerId);
+      agent.heard.set(String(network["Id"]), network as unknown as NetworkResource);
       const attachment = { network: network as unknown as NetworkResource, endpoint: endpoint as unknown as EndpointSettings };
       return { endpoint: { ...await agent.order.run(containerId, () => connect(agent, entry, attachment)) } };
     }),
