@@ -174,9 +174,14 @@ export class Testbed implements AsyncDisposable {
     }, 60_000);
   }
 
+  /** Ends a process as an operator would. */
+  async stop(name: string): Promise<void> {
+    await this.kill(name, brokersOf(this.layout).flatMap(({ programs }) => programs).find((program) => program.name === name)?.stopSignal ?? "SIGTERM");
+  }
+
   /** Ends a process as an operator would, and starts it again. */
   async restart(name: string, env: Readonly<Record<string, string>> = {}): Promise<void> {
-    if (this.#running(name) !== null) await this.kill(name, "SIGTERM");
+    if (this.#running(name) !== null) await this.stop(name);
     await this.start(name, env);
   }
 

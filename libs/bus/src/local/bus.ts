@@ -171,5 +171,5 @@ class LocalBus implements Bus {
 const queriesOf = (owner: string) => `${owner}.queries`;
 
 function unserved(contract: Contract, destination: string) {
-  return fail("UNAVAILABLE", `nobody serves ${contract.name} (queue ${destination})`);
+  return fail("UNAVAILABLE", `nobody serves ${contract.name} (queue ${destination}): try again later`);
 }

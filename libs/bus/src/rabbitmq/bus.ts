@@ -1,6 +1,6 @@
 import { EVENT_GROUPS, fail, hasQueriesOnly, type BodyOf, type Contract, type ReplyOf } from "@gantry/contracts";
 import { checkMessage } from "@gantry/contracts/validate";
-import { describeError, isGantryError, retry, type GantryError } from "@gantry/kernel";
+import { backoffMs, describeError, isGantryError, retry, type GantryError } from "@gantry/kernel";
 import type { Channel, ConfirmChannel } from "amqplib";
 import { checkGroup, familyOf, queueFull, singleActive } from "../consumers.ts";
 import type { DeadLetters } from "../dead-letters.ts";
@@ -12,7 +12,7 @@ import type { Bus, CallOptions, PublishOptions, Route, ServeOptions, SubscribeOp
 import { readReply } from "../reply.ts";
 import { Tracing } from "../tracing.ts";
 import { serialize } from "../validation.ts";
-import { Caller, unserved } from "./caller.ts";
+import { Caller, isUnserved, unserved } from "./caller.ts";
 import { Consumer, type ConsumerOptions } from "./consumer.ts";
 import { RabbitDeadLetters } from "./dead-letters.ts";
 import { declare, declareExchanges } from "./declare.ts";
@@ -46,11 +46,13 @@ export async function openRabbitBus(url: string, options: BusOptions): Promise<B
   ]);
   caller.use(called);
   const letters = new RabbitDeadLetters({ link: into, publisher, topology, clock: options.clock, logger });
-  return new RabbitBus({ options: { ...options, logger }, into, topology, publisher, settler, caller, letters, resources: opening.move() });
+  return new RabbitBus({ options: { ...options, logger }, out, into, topology, publisher, settler, caller, letters, resources: opening.move() });
 }
 
 interface Parts {
   readonly options: BusOptions;
+  /** The connection that publishes. */
+  readonly out: Link;
   /** The connection that consumes. */
   readonly into: Link;
   readonly topology: Topology;
@@ -86,20 +88,34 @@ class RabbitBus implements Bus {
     const id = checkKey(options.key);
     const { timeoutMs = LIMITS.callTimeoutMs, signal } = options;
     return await this.#tracing.send(owner, contract.name, id, true, async (headers) => {
-      const started = performance.now();
-      // A query's queue is there only while someone serves it; a command's outlives its server, so ask first.
-      if (contract.kind === "command" && !this.#answeredLately(owner)) await abortable(this.#checkServed(contract, owner, timeoutMs), signal);
-      const left = timeoutMs > 0 ? Math.max(1, timeoutMs - (performance.now() - started)) : 0;
       const { limits } = topology;
       const target = contract.kind === "command"
         ? { queue: topology.commands(owner), full: () => queueFull(`${owner} commands`, limits.commands) }
         : { queue: topology.queries(owner), full: () => queueFull(`${owner} queries`, limits.queries) };
-      const reply = await caller.call({ ...target, owner, contract }, { id, name: contract.name, body: text, headers }, { timeoutMs: left, signal });
+      const reply = await this.#onceServed(deadlineOf(timeoutMs), signal, async (left) => {
+        const started = performance.now();
+        // A query's queue is there only while someone serves it; a command's outlives its server, so ask first.
+        if (contract.kind === "command" && !this.#answeredLately(owner)) await abortable(this.#checkServed(contract, owner, left), signal);
+        return await caller.call({ ...target, owner, contract }, { id, name: contract.name, body: text, headers }, { timeoutMs: left > 0 ? Math.max(1, left - (performance.now() - started)) : 0, signal });
+      });
       this.#noteAnswer(owner);
       const value = readReply(reply);
       checkMessage(contract, "reply", value);
       return value as ReplyOf<C>;
     });
+  }
+
+  /** Nobody serves, just after the broker was away: others are not connected again yet. `ask` is given the milliseconds left, 0 for no limit. */
+  async #onceServed(deadline: number, signal: AbortSignal | undefined, ask: (left: number) => Promise<string>): Promise<string> {
+    const { out, options: { clock } } = this.#parts;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await ask(deadline === Infinity ? 0 : Math.max(1, deadline - performance.now()));
+      } catch (error) {
+        if (!isUnserved(error) || performance.now() > Math.min(deadline, out.restoredAt + SETTLING_MS)) throw error;
+        await clock.sleep(backoffMs(attempt, Math.random, { baseMs: 20, maxMs: 500 }), signal);
+      }
+    }
   }
 
   #answeredLately(owner: string): boolean {
@@ -248,6 +264,8 @@ interface Destination {
 const NOTHING = Buffer.alloc(0);
 /** Whoever answered within this time is there. */
 const PRESENT_MS = 1_000;
+/** After the broker was away, everyone is connected again within this time. */
+const SETTLING_MS = 10_000;
 
 /** The broker does not say which of an event's queues refused it. */
 function groupsFull(event: string, { limits }: Topology): GantryError {

@@ -127,8 +127,17 @@ export class Caller {
 }
 
 export function unserved(contract: Contract, owner: string): GantryError {
-  return fail("UNAVAILABLE", `nobody serves ${contract.name} (queue ${owner})`);
+  const error = fail("UNAVAILABLE", `nobody serves ${contract.name} (queue ${owner}): try again later`);
+  unservedOnes.add(error);
+  return error;
 }
+
+/** Whether it was told by {@link unserved}: the message reached nobody. */
+export function isUnserved(error: unknown): boolean {
+  return error instanceof Error && unservedOnes.has(error);
+}
+
+const unservedOnes = new WeakSet<Error>();
 
 function timedOut(contract: Contract, queue: string, timeoutMs: number): GantryError {
   return fail("TIMEOUT", `${queue} did not answer ${contract.name} within ${timeoutMs} ms`);

@@ -12,7 +12,7 @@ export interface LinkOptions {
 
 /** How long the first connection may take: the broker may be starting beside us. */
 const FIRST_CONNECTION_MS = 30_000;
-const BACKOFF = { baseMs: 50, maxMs: 5_000 };
+const BACKOFF = { baseMs: 50, maxMs: 2_000 };
 
 /** A connection to the broker that is made again whenever it is lost, until it is closed. */
 export class Link implements AsyncDisposable {
@@ -21,6 +21,7 @@ export class Link implements AsyncDisposable {
   readonly #closing = new AbortController();
   #model: ChannelModel | null = null;
   #ready = Promise.withResolvers<ChannelModel>();
+  #restoredAt = Number.NEGATIVE_INFINITY;
   /** While the broker takes nothing from this connection; resolves when it does again. */
   #blocked: PromiseWithResolvers<void> | null = null;
 
@@ -47,6 +48,8 @@ export class Link implements AsyncDisposable {
     }
   }
 
+  /** When a connection that was lost was made again, by `performance.now()`; long ago where none was. */
+  get restoredAt(): number { return this.#restoredAt; }
   get closed(): boolean { return this.#closing.signal.aborted; }
   get closing(): AbortSignal { return this.#closing.signal; }
 
@@ -103,6 +106,7 @@ export class Link implements AsyncDisposable {
         await clock.sleep(backoffMs(attempt, Math.random, BACKOFF), this.closing);
         const model = await this.#connect();
         if (this.closed) return void (await model.close());
+        this.#restoredAt = performance.now();
         this.#use(model);
         logger.info({ attempt }, "connected to the message broker again");
         return;
