@@ -47,7 +47,7 @@ test("12 containers made at once over three empty hosts are four on each; each c
 });
 
 test("constraints, labels and drained nodes; where nothing fits, every node says why", async (t) => {
-  const all = names("k", 4);
+  const all = names("k", 5);
   t.after(async () => {
     await bed.gantry(["node", "activate", "agent-1"]);
     await remove(all);
@@ -56,10 +56,16 @@ test("constraints, labels and drained nodes; where nothing fits, every node says
   await bed.ok(["create", "--name", "k2", "--label", "gantry.node=agent-2", "busybox", "true"]);
   assert.deepEqual([await bed.hostOf("k1"), await bed.hostOf("k2")], ["agent-3", "agent-2"]);
   assert.equal((await bed.ok(["inspect", "-f", "{{json .Config.Env}}", "k1"])).includes("constraint"), false);
+  await bed.ok(["run", "-d", "--name", "k5", "-e", "constraint:node==agent-1", "busybox", "sleep", "1000"]);
   await bed.gantry(["node", "drain", "agent-1"]);
   assert.match(await bed.gantry(["node", "ls"]), /^agent-1 .* drain /m);
   await bed.ok(["create", "--name", "k3", "-e", "constraint:node!=agent-2", "busybox", "true"]);
   assert.equal(await bed.hostOf("k3"), "agent-3");
+  assert.match(await bed.gantry(["why", "k3"]), /^agent-1 +- +is being drained$/m);
+  assert.match(await bed.ok(["info"]), /^ {2}Nodes: 3 \(2 ready, 1 drained\)\n {3}agent-1: drained, .* 1 of 1 containers running/m);
+  // What is there stays there, and may be started again.
+  await bed.ok(["restart", "-t", "0", "k5"]);
+  assert.equal(await bed.ok(["exec", "k5", "echo", "stays"]), "stays");
   const none = await bed.docker(["create", "--name", "k4", "-e", "constraint:node==agent-1", "busybox", "true"]);
   assert.notEqual(none.code, 0);
   assert.match(none.stderr, /no suitable node \(node agent-1: is being drained; node agent-2: does not satisfy node==agent-1; node agent-3: does not satisfy node==agent-1\)/);
