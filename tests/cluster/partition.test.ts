@@ -35,12 +35,16 @@ test("a host cut off for 20 s and healed: its containers ran on, ps said so mean
     await bed.docker(["rm", "-f", ...all]);
   });
   await bed.ok(["run", "-d", "--name", "counts", ...on(host), "busybox", "sh", "-c", COUNT]);
-  await bed.ok(["run", "-d", "--name", "leaves", ...on(host), "busybox", "sh", "-c", "sleep 8; exit 9"]);
-  await bed.ok(["run", "-d", "--rm", "--name", "temporary", ...on(host), "busybox", "sleep", "8"]);
+  const untilTold = ["busybox", "sh", "-c", "trap 'exit 9' TERM; while true; do sleep 0.1; done"];
+  await bed.ok(["run", "-d", "--name", "leaves", ...on(host), ...untilTold]);
+  await bed.ok(["run", "-d", "--rm", "--name", "temporary", ...on(host), ...untilTold]);
   await bed.ok(["run", "-d", "--name", "returns", "--restart", "always", ...on(host), "busybox", "sh", "-c", "echo begun; sleep 4"]);
   for (const name of ["goes", "halts"]) await bed.ok(["run", "-d", "--name", name, ...on(host), "busybox", "sleep", "1000"]);
   await bed.ok(["run", "-d", "--name", "near", ...on("agent-1"), "busybox", "sleep", "1000"]);
-  const [pid, halts, goes, temporary] = await Promise.all([inspect("counts", "{{.State.Pid}}"), inspect("halts", "{{.State.Pid}}"), inspect("goes", "{{.Id}}"), inspect("temporary", "{{.Id}}")]);
+  const [pid, halts, leaves, brief] = await Promise.all(["counts", "halts", "leaves", "temporary"].map((name) => inspect(name, "{{.State.Pid}}"))) as [string, string, string, string];
+  const [goes, temporary] = await Promise.all([inspect("goes", "{{.Id}}"), inspect("temporary", "{{.Id}}")]);
+  // Leaves the API with a connection to the agent.
+  await bed.ok(["logs", "--tail", "1", "counts"]);
   await using live = followLive(bed);
   await eventually("the live view", async () => live.states()[host] === "ready");
 
@@ -48,6 +52,7 @@ test("a host cut off for 20 s and healed: its containers ran on, ps said so mean
   await bed.cut(host);
   // Asked before anyone can know: answered as soon as somebody does.
   const halted = bed.docker(["stop", "-t", "1", "halts"]);
+  const asked = [["logs", "counts"], ["exec", "counts", "true"], ["top", "counts"], ["cp", "counts:/etc/passwd", "-"]].map((args) => bed.docker(args));
   await quick("near is as near as before", async () => {
     assert.equal(await bed.ok(["exec", "near", "echo", "near"]), "near");
     assert.equal((await bed.ok(["ps", "-aq", "--filter", "name=near", "--filter", "name=counts"])).split("\n").length, 2);
@@ -55,7 +60,11 @@ test("a host cut off for 20 s and healed: its containers ran on, ps said so mean
   const early = await halted;
   assert.notEqual(early.code, 0);
   assert.match(early.stderr, /node agent-2 is unreachable since .*; what was asked of it may be done then/);
-  assert.ok(performance.now() - cutAt < 10_000, "an answer as soon as the node counts as unreachable");
+  for (const { code, stderr } of await Promise.all(asked)) {
+    assert.notEqual(code, 0);
+    assert.match(stderr, /node agent-2 is unreachable since/);
+  }
+  assert.ok(performance.now() - cutAt < 12_000, "an answer as soon as the node counts as unreachable");
   await eventually("the node to be unreachable", async () => (await status("counts")).includes("unreachable"), CUT_MS);
   t.diagnostic(`unreachable after ${Math.round(performance.now() - cutAt)} ms`);
   assert.match(await status("counts"), /^running\|Up .* \(unreachable: node agent-2\)$/);
@@ -87,6 +96,10 @@ test("a host cut off for 20 s and healed: its containers ran on, ps said so mean
   assert.equal(await status("goes"), "");
   assert.ok(existsSync(dirOf(host, goes)), "its host does not know yet");
   assert.equal((await bed.exec(host, "kill", ["-0", pid])).code, 0);
+  // Two end while nobody hears of it.
+  assert.equal((await bed.exec(host, "kill", [leaves, brief])).code, 0);
+  await eventually("both to end", async () => (await Promise.all([leaves, brief].map(async (one) => (await bed.exec(host, "kill", ["-0", one])).code))).every((code) => code !== 0));
+  assert.match(await status("leaves"), /^running\|/, "as it was when it was heard last");
 
   await new Promise((resolve) => { setTimeout(resolve, Math.max(0, CUT_MS - (performance.now() - cutAt))); });
   const healedAt = performance.now();

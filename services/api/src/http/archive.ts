@@ -1,38 +1,36 @@
 import { fail } from "@gantry/contracts";
-import { discard, type Target } from "@gantry/http";
-import { agentOf, type Backend, locate } from "../backend.ts";
+import { discard, type HttpAnswer, type HttpRequest } from "@gantry/http";
+import { askContainer } from "../ask-node.ts";
+import { agentOf, type Backend } from "../backend.ts";
 import { text } from "../domain/query.ts";
-import { proxy } from "../streams/proxy.ts";
+import { relay } from "../streams/relay.ts";
 import type { Exchange, Route } from "./exchange.ts";
 
-type ArchiveBackend = Pick<Backend, "bus" | "http">;
+type ArchiveBackend = Pick<Backend, "bus" | "http" | "events">;
 
 const STAT = "x-docker-container-path-stat";
 
 /** `docker cp`: HEAD tells what a path is, GET reads it as a tar, PUT unpacks a tar at it. */
 export function archiveRoutes(backend: ArchiveBackend): Route[] {
   const { http } = backend;
-  const at = async (x: Exchange): Promise<{ target: Target; path: string }> => {
+  const ask = async (x: Exchange, request: Omit<HttpRequest, "path" | "signal">): Promise<HttpAnswer> => {
     if (text(x.query, "path") === "") throw fail("INVALID", "bad parameter: 'path' cannot be empty");
-    const container = await locate(backend, x.param("id"));
-    return { target: agentOf(container), path: `/v1/containers/${container.id}/archive${x.rawQuery}` };
+    return askContainer(backend, x.gone, x.param("id"), (container, signal) => http.request(agentOf(container), { ...request, path: `/v1/containers/${container.id}/archive${x.rawQuery}`, signal }));
   };
   const path = "/containers/:id/archive";
   return [
     { method: "HEAD", path, handle: async (x) => {
-      const { target, path: from } = await at(x);
-      const answer = await http.request(target, { method: "HEAD", path: from, signal: x.gone });
+      const answer = await ask(x, { method: "HEAD" });
       await discard(answer);
       const stat = answer.headers[STAT];
       if (stat !== undefined) x.reply.header(STAT, stat);
       return x.empty(200);
     } },
     { method: "GET", path, handle: async (x) => {
-      await proxy(http, x, { ...await at(x), method: "GET", contentType: "application/x-tar", pass: [STAT] });
+      await relay(x, await ask(x, { method: "GET" }), { contentType: "application/x-tar", pass: [STAT] });
     } },
     { method: "PUT", path, handle: async (x) => {
-      const { target, path: to } = await at(x);
-      await discard(await http.request(target, { method: "PUT", path: to, headers: { "content-type": "application/x-tar" }, body: x.request.raw, signal: x.gone }));
+      await discard(await ask(x, { method: "PUT", headers: { "content-type": "application/x-tar" }, body: x.request.raw }));
       return x.empty(200);
     } },
   ];

@@ -1,11 +1,12 @@
 import { fail } from "@gantry/contracts";
-import { agentOf, type Backend, locate, type Located } from "../backend.ts";
+import { askContainer } from "../ask-node.ts";
+import { agentOf, type Backend } from "../backend.ts";
 import { bool } from "../domain/query.ts";
 import { join } from "../streams/join.ts";
-import { proxy } from "../streams/proxy.ts";
+import { relay } from "../streams/relay.ts";
 import type { Exchange, Route } from "./exchange.ts";
 
-type StreamsBackend = Pick<Backend, "bus" | "http">;
+type StreamsBackend = Pick<Backend, "bus" | "http" | "events">;
 
 const RAW = "application/vnd.docker.raw-stream";
 const MULTIPLEXED = "application/vnd.docker.multiplexed-stream";
@@ -17,28 +18,28 @@ export function streamType(x: Exchange, tty: boolean): string {
 
 export function containerStreamRoutes(backend: StreamsBackend): Route[] {
   const { http } = backend;
-  const route = (container: Located, name: string, x: Exchange): string => `/v1/containers/${container.id}/${name}${x.rawQuery}`;
+  const get = (x: Exchange, name: string, contentType: (tty: boolean) => string) => askContainer(backend, x.gone, x.param("id"), async (container, signal) => ({
+    answer: await http.request(agentOf(container), { method: "GET", path: `/v1/containers/${container.id}/${name}${x.rawQuery}`, signal }), contentType: contentType(container.tty),
+  }));
+  const stream = async (x: Exchange, name: string, contentType: (tty: boolean) => string): Promise<void> => {
+    const { answer, ...options } = await get(x, name, contentType);
+    await relay(x, answer, options);
+  };
   return [
     { method: "POST", path: "/containers/:id/attach", handle: async (x) => {
-      const container = await locate(backend, x.param("id"));
-      const stream = await http.upgrade(agentOf(container), { path: route(container, "attach", x), signal: x.gone });
-      await join(x.hijack(streamType(x, container.tty)), stream);
+      const { raw, tty } = await askContainer(backend, x.gone, x.param("id"), async (container, signal) => ({
+        raw: await http.upgrade(agentOf(container), { path: `/v1/containers/${container.id}/attach${x.rawQuery}`, signal }), tty: container.tty,
+      }));
+      await join(x.hijack(streamType(x, tty)), raw);
     } },
     { method: "GET", path: "/containers/:id/attach/ws", handle: async () => {
       throw fail("NOT_IMPLEMENTED", "attaching over a WebSocket is not implemented");
     } },
     { method: "GET", path: "/containers/:id/logs", handle: async (x) => {
       if (!bool(x.query, "stdout") && !bool(x.query, "stderr")) throw fail("INVALID", "Bad parameters: you must choose at least one stream");
-      const container = await locate(backend, x.param("id"));
-      await proxy(http, x, { target: agentOf(container), method: "GET", path: route(container, "logs", x), contentType: streamType(x, container.tty) });
+      await stream(x, "logs", (tty) => streamType(x, tty));
     } },
-    { method: "GET", path: "/containers/:id/stats", handle: async (x) => {
-      const container = await locate(backend, x.param("id"));
-      await proxy(http, x, { target: agentOf(container), method: "GET", path: route(container, "stats", x), contentType: "application/json" });
-    } },
-    { method: "GET", path: "/containers/:id/export", handle: async (x) => {
-      const container = await locate(backend, x.param("id"));
-      await proxy(http, x, { target: agentOf(container), method: "GET", path: route(container, "export", x), contentType: "application/octet-stream" });
-    } },
+    { method: "GET", path: "/containers/:id/stats", handle: (x) => stream(x, "stats", () => "application/json") },
+    { method: "GET", path: "/containers/:id/export", handle: (x) => stream(x, "export", () => "application/octet-stream") },
   ];
 }

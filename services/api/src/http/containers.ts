@@ -4,13 +4,14 @@ import {
 } from "@gantry/contracts";
 import { isGantryError, newId } from "@gantry/kernel";
 import { parseAnyReference } from "@gantry/oci";
-import { type Backend, locate, patient } from "../backend.ts";
+import { askContainer } from "../ask-node.ts";
+import { type Backend, patient } from "../backend.ts";
 import { FILTERS, parseFilters } from "../domain/filters.ts";
 import { bool, integer, text } from "../domain/query.ts";
 import type { Exchange, Route } from "./exchange.ts";
 import { rememberCreation } from "./run-trace.ts";
 
-type ContainersBackend = Pick<Backend, "bus">;
+type ContainersBackend = Pick<Backend, "bus" | "events">;
 
 /** `/containers` without its streams (container-streams.ts, archive.ts, wait.ts), and `/commit`. */
 export function containerRoutes(backend: ContainersBackend): Route[] {
@@ -30,18 +31,16 @@ export function containerRoutes(backend: ContainersBackend): Route[] {
       return x.json(container);
     } },
     { method: "GET", path: "/containers/:id/top", handle: async (x) => {
-      const { id, nodeId } = await locate(backend, x.param("id"));
-      return x.json(await bus.call(nodeContainerTop, { id, psArgs: text(x.query, "ps_args") || "-ef" }, { node: nodeId }));
+      return x.json(await askContainer(backend, x.gone, x.param("id"), ({ id, nodeId }, signal) =>
+        bus.call(nodeContainerTop, { id, psArgs: text(x.query, "ps_args") || "-ef" }, { node: nodeId, signal })));
     } },
     { method: "GET", path: "/containers/:id/changes", handle: async (x) => {
-      const { id, nodeId } = await locate(backend, x.param("id"));
-      const { changes } = await bus.call(nodeContainerChanges, { id }, { node: nodeId, ...patient(x) });
+      const { changes } = await askContainer(backend, x.gone, x.param("id"), ({ id, nodeId }, signal) => bus.call(nodeContainerChanges, { id }, { node: nodeId, timeoutMs: 0, signal }));
       return x.json(changes);
     } },
     { method: "POST", path: "/containers/:id/resize", handle: async (x) => {
       const size = terminalSize(x);
-      const { id, nodeId } = await locate(backend, x.param("id"));
-      await bus.call(nodeContainerResize, { id, ...size }, { node: nodeId });
+      await askContainer(backend, x.gone, x.param("id"), ({ id, nodeId }, signal) => bus.call(nodeContainerResize, { id, ...size }, { node: nodeId, signal }));
       return x.empty(200);
     } },
     { method: "POST", path: "/containers/:id/start", handle: async (x) => {

@@ -1,14 +1,15 @@
 import { fail, nodeExecCreate, nodeExecInspect, nodeExecResize } from "@gantry/contracts";
 import { discard } from "@gantry/http";
 import { newId } from "@gantry/kernel";
-import { agentOf, type Backend, locate } from "../backend.ts";
+import { askContainer, askNode } from "../ask-node.ts";
+import { agentOf, type Backend } from "../backend.ts";
 import type { ExecNodes } from "../exec-nodes.ts";
 import { join } from "../streams/join.ts";
 import { streamType } from "./container-streams.ts";
 import { terminalSize } from "./containers.ts";
 import type { Exchange, Route } from "./exchange.ts";
 
-type ExecBackend = Pick<Backend, "bus" | "http"> & { readonly execNodes: ExecNodes };
+type ExecBackend = Pick<Backend, "bus" | "http" | "events"> & { readonly execNodes: ExecNodes };
 
 export function execRoutes(backend: ExecBackend): Route[] {
   const { bus, execNodes } = backend;
@@ -17,38 +18,40 @@ export function execRoutes(backend: ExecBackend): Route[] {
       const config = await x.body() ?? {};
       const { Cmd } = config;
       if (!Array.isArray(Cmd) || Cmd.length === 0) throw fail("INVALID", "No exec command specified");
-      const { id, nodeId, address } = await locate(backend, x.param("id"));
-      const { execId } = await bus.call(nodeExecCreate, { execId: newId(), containerId: id, config }, { node: nodeId });
-      execNodes.remember(execId, { nodeId, address });
+      const execId = await askContainer(backend, x.gone, x.param("id"), async ({ id, nodeId, address }, signal) => {
+        const made = await bus.call(nodeExecCreate, { execId: newId(), containerId: id, config }, { node: nodeId, signal });
+        execNodes.remember(made.execId, { nodeId, address });
+        return made.execId;
+      });
       return x.json({ Id: execId }, 201);
     } },
     { method: "POST", path: "/exec/:id/start", handle: (x) => start(backend, x) },
     { method: "POST", path: "/exec/:id/resize", handle: async (x) => {
       const size = terminalSize(x);
-      const { nodeId } = await execNodes.find(x.param("id"));
-      await bus.call(nodeExecResize, { execId: x.param("id"), ...size }, { node: nodeId });
+      await askNode(backend, x.gone, () => execNodes.find(x.param("id")), ({ nodeId }, signal) => bus.call(nodeExecResize, { execId: x.param("id"), ...size }, { node: nodeId, signal }));
       return x.empty(200);
     } },
     { method: "GET", path: "/exec/:id/json", handle: async (x) => {
-      const { nodeId } = await execNodes.find(x.param("id"));
-      const { exec } = await bus.call(nodeExecInspect, { execId: x.param("id") }, { node: nodeId });
+      const { exec } = await askNode(backend, x.gone, () => execNodes.find(x.param("id")), ({ nodeId }, signal) => bus.call(nodeExecInspect, { execId: x.param("id") }, { node: nodeId, signal }));
       return x.json(exec);
     } },
   ];
 }
 
-async function start({ http, execNodes }: ExecBackend, x: Exchange): Promise<unknown> {
+async function start(backend: ExecBackend, x: Exchange): Promise<unknown> {
+  const { http, execNodes } = backend;
   const body = await x.body() ?? {};
   const detach = body["Detach"] === true;
   const tty = body["Tty"] === true;
-  const target = agentOf(await execNodes.find(x.param("id")));
+  const find = () => execNodes.find(x.param("id"));
   const path = `/v1/exec/${x.param("id")}/start`;
   const request = { Detach: detach, Tty: tty, ...(Array.isArray(body["ConsoleSize"]) ? { ConsoleSize: body["ConsoleSize"] } : {}) };
   if (detach) {
-    await discard(await http.request(target, { method: "POST", path, headers: { "content-type": "application/json" }, body: JSON.stringify(request), signal: x.gone }));
+    await discard(await askNode(backend, x.gone, find, (place, signal) =>
+      http.request(agentOf(place), { method: "POST", path, headers: { "content-type": "application/json" }, body: JSON.stringify(request), signal })));
     return x.empty(200);
   }
-  const stream = await http.upgrade(target, { path, body: request, signal: x.gone });
+  const stream = await askNode(backend, x.gone, find, (place, signal) => http.upgrade(agentOf(place), { path, body: request, signal }));
   await join(x.hijack(streamType(x, tty)), stream);
   return x.reply;
 }

@@ -6,7 +6,7 @@ import { withTagOrDigest } from "../domain/image-name.ts";
 import { checkRemote } from "../domain/remote-context.ts";
 import { text } from "../domain/query.ts";
 import { download } from "../streams/download.ts";
-import { proxy } from "../streams/proxy.ts";
+import { relay } from "../streams/relay.ts";
 import type { Exchange, Route } from "./exchange.ts";
 
 type ImageStreamsBackend = Pick<Backend, "http" | "imageStore">;
@@ -15,17 +15,15 @@ const MAX_NAMES = 256;
 
 /** Pull, import, push, save and load: all done by the image store, passed through as they come. */
 export function imageStreamRoutes({ http, imageStore }: ImageStreamsBackend): Route[] {
-  const send = (x: Exchange, path: string, query: URLSearchParams, { headers = {}, body }: { headers?: Record<string, string>; body?: Readable } = {}): Promise<void> =>
-    proxy(http, x, {
-      target: imageStore, method: "POST", path: `${path}?${query}`, headers, contentType: "application/json", ...(body === undefined ? {} : { body }),
-    });
+  const send = async (x: Exchange, path: string, query: URLSearchParams, { headers = {}, body = null }: { headers?: Record<string, string>; body?: Readable | null } = {}): Promise<void> =>
+    relay(x, await http.request(imageStore, { method: "POST", path: `${path}?${query}`, headers, body, signal: x.gone }), { contentType: "application/json" });
   const save = async (x: Exchange, names: readonly string[]): Promise<void> => {
     if (names.length === 0) throw fail("INVALID", "no image names given");
     if (names.length > MAX_NAMES) throw fail("INVALID", `more than ${MAX_NAMES} images`);
     const query = new URLSearchParams(names.map((name) => ["name", name]));
     const platform = text(x.query, "platform");
     if (platform !== "") query.set("platform", platform);
-    await proxy(http, x, { target: imageStore, method: "GET", path: `/v1/images/save?${query}`, contentType: "application/x-tar" });
+    await relay(x, await http.request(imageStore, { method: "GET", path: `/v1/images/save?${query}`, signal: x.gone }), { contentType: "application/x-tar" });
   };
   return [
     { method: "POST", path: "/images/create", handle: async (x) => {

@@ -1,8 +1,14 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import http from "node:http";
 import { test } from "node:test";
 import { on } from "@gantry/bus";
-import { containerLocate, containerPlacement, fail, nodeInspect, nodeList, nodeUpdate, type NodeView } from "@gantry/contracts";
+import { containerLocate, containerPlacement, dockerEvent, fail, nodeContainerTop, nodeInspect, nodeList, nodeUpdate, type NodeView } from "@gantry/contracts";
+import { waitFor } from "@gantry/testkit";
 import { openRig } from "../../test-rig.ts";
+
+/** One of Docker's frames, of stdout. */
+const frame = (text: string) => Buffer.concat([Buffer.from([1, 0, 0, 0, 0, 0, 0, text.length]), Buffer.from(text)]);
 
 const ID = "ab".repeat(32);
 const node = (over: Partial<NodeView> = {}): NodeView => ({
@@ -31,6 +37,38 @@ test("nodes are listed, shown and drained; a placement says why", async () => {
   assert.equal((await rig.request("PATCH", "/v1/nodes/b", { body: { availability: "drain" } })).json["availability"], "drain");
   assert.equal((await rig.request("PATCH", "/v1/nodes/b", { body: { availability: "away" } })).status, 400);
   assert.deepEqual((await rig.request("GET", "/v1/containers/web/placement")).json, placement);
+});
+
+test("what waits for a node when it is lost fails; a stream that has begun goes on", async () => {
+  let goOn = () => {};
+  await using rig = await openRig((request, response) => {
+    // The agent says nothing, except to whom it has begun to tell.
+    if (!request.url!.includes("follow=1")) return;
+    response.write(frame("begun"));
+    goOn = () => response.end(frame("ended"));
+  });
+  await rig.serve([on(containerLocate, async () => ({
+    id: ID, name: "web", nodeId: "b", address: rig.services, tty: false, openStdin: false, status: "running", exitCode: 0, error: "", autoRemove: false,
+    startedAt: "2026-11-24T06:00:00Z", finishedAt: "0001-01-01T00:00:00Z", image: "busybox", labels: {},
+  }))]);
+  const over = Promise.withResolvers<void>();
+  await rig.serve([on(nodeContainerTop, async () => { await over.promise; return { Titles: [], Processes: [] }; })], "b");
+  const [begun] = await once(http.get({ socketPath: rig.socket, path: "/containers/web/logs?stdout=1&follow=1", agent: false }), "response") as [http.IncomingMessage];
+  let output = "";
+  begun.setEncoding("latin1").on("data", (chunk: string) => { output += chunk; });
+  await waitFor(() => output.includes("begun"));
+
+  const asked = Promise.all(["logs?stdout=1", "top", "archive?path=/etc"].map((path) => rig.request("GET", `/containers/web/${path}`)));
+  const lost = { Type: "node" as const, Action: "update", Actor: { ID: "b", Attributes: { "state.new": "down" } }, scope: "local" as const, time: 1, timeNano: 1 };
+  const telling = setInterval(() => { rig.bus.publish(dockerEvent, lost).catch(() => {}); }, 20);
+  try {
+    for (const reply of await asked) assert.deepEqual([reply.status, reply.message.slice(0, 24)], [503, "node b is unreachable si"]);
+  } finally {
+    clearInterval(telling);
+    over.resolve();
+  }
+  goOn();
+  await waitFor(() => output.endsWith("ended") && begun.complete);
 });
 
 test("what goes to an unreachable node fails at once, and says which and since when; its end can still be waited for", async () => {
