@@ -9,6 +9,8 @@ import { sharedTestbed } from "../testbed/shared.ts";
 import type { Testbed } from "../testbed/testbed.ts";
 
 const CUT_MS = 20_000;
+/** Much less than what waits for a cut host would take, also where others have the processor. */
+const QUICK_MS = 15_000;
 
 let bed: Testbed;
 before(async () => { bed = await sharedTestbed(); });
@@ -22,7 +24,7 @@ const dirOf = (host: string, id: string) => join(bed.hosts[host]!.dir, "state", 
 async function quick(what: string, work: () => Promise<void>): Promise<void> {
   const before = performance.now();
   await work();
-  assert.ok(performance.now() - before < 5_000, `${what}: at once`);
+  assert.ok(performance.now() - before < QUICK_MS, `${what}: ${performance.now() - before} ms`);
 }
 const COUNT = "i=0; while true; do i=$((i+1)); echo $i; sleep 0.1; done";
 
@@ -53,10 +55,9 @@ test("a host cut off for 20 s and healed: its containers ran on, ps said so mean
   // Asked before anyone can know: answered as soon as somebody does.
   const halted = bed.docker(["stop", "-t", "1", "halts"]);
   const asked = [["logs", "counts"], ["exec", "counts", "true"], ["top", "counts"], ["cp", "counts:/etc/passwd", "-"]].map((args) => bed.docker(args));
-  await quick("near is as near as before", async () => {
-    assert.equal(await bed.ok(["exec", "near", "echo", "near"]), "near");
-    assert.equal((await bed.ok(["ps", "-aq", "--filter", "name=near", "--filter", "name=counts"])).split("\n").length, 2);
-  });
+  // Others are as near as before.
+  assert.equal(await bed.ok(["exec", "near", "echo", "near"]), "near");
+  assert.equal((await bed.ok(["ps", "-aq", "--filter", "name=near", "--filter", "name=counts"])).split("\n").length, 2);
   const early = await halted;
   assert.notEqual(early.code, 0);
   assert.match(early.stderr, /node agent-2 is unreachable since .*; what was asked of it may be done then/);
@@ -64,7 +65,7 @@ test("a host cut off for 20 s and healed: its containers ran on, ps said so mean
     assert.notEqual(code, 0);
     assert.match(stderr, /node agent-2 is unreachable since/);
   }
-  assert.ok(performance.now() - cutAt < 12_000, "an answer as soon as the node counts as unreachable");
+  assert.ok(performance.now() - cutAt < QUICK_MS, `an answer as soon as the node counts as unreachable: ${performance.now() - cutAt} ms`);
   await eventually("the node to be unreachable", async () => (await status("counts")).includes("unreachable"), CUT_MS);
   t.diagnostic(`unreachable after ${Math.round(performance.now() - cutAt)} ms`);
   assert.match(await status("counts"), /^running\|Up .* \(unreachable: node agent-2\)$/);
@@ -162,6 +163,7 @@ test("SIGKILL of an agent amid ten creations and starts: each is carried out onc
   await bed.start(host);
   const results = await runs;
   assert.deepEqual(results.map(({ code }) => code), all.map(() => 0), results.map(({ stderr }) => stderr).join(""));
+  await bed.ready();
   for (const name of all) {
     await eventually(`${name} to end`, async () => (await inspect(name, "{{.State.Status}} {{.State.ExitCode}}")) === "exited 0");
     assert.equal(await bed.ok(["logs", name]), `ran ${name}`);
