@@ -254,6 +254,36 @@ export function databaseContractSuite(name: string, openHarness: () => Promise<D
         assert.equal(sent[1]?.key, "k1");
       });
 
+      test("a full outbox refuses transactions that would add to it, and those alone, until there is room", async () => {
+        await using db = await open();
+        const { sent, faults, to } = target();
+        faults.failing = () => fail("UNAVAILABLE", "no broker");
+        await using _relay = relayOutbox(db, to, { logger: silentLogger, pollMs: 10, maxWaiting: 5, backoff: { baseMs: 5, maxMs: 20 } });
+        const add = (n: number) => db.transaction(async (tx, outbox) => {
+          await tx.insertInto("account").values({ name: `n${n}`, balance: n, notes: null, picture: null, open: 1 }).execute();
+          await outbox.publish(happened, { n });
+        });
+        let taken = 0;
+        await waitFor(async () => {
+          try {
+            await add(taken);
+            taken++;
+            return false;
+          } catch (error) {
+            assert.ok(isGantryError(error, "UNAVAILABLE") && /5 messages of .* wait for the message broker already: try again later/.test(error.message), String(error));
+            return true;
+          }
+        });
+        assert.ok(taken >= 5);
+        await db.transaction(async (tx) => { await tx.insertInto("account").values({ name: "silent", balance: 0, notes: null, picture: null, open: 1 }).execute(); });
+        assert.equal((await db.query.selectFrom("account").selectAll().execute()).length, taken + 1, "what was refused is undone");
+        faults.failing = () => null;
+        await waitFor(() => sent.length === taken);
+        await waitFor(() => add(taken).then(() => true, () => false));
+        await waitFor(() => sent.length === taken + 1);
+        assert.deepEqual(sent.map(({ n }) => n), Array.from({ length: taken + 1 }, (_, n) => n));
+      });
+
       test("a message that can never be sent is set aside, and blocks nothing", async () => {
         await using db = await open();
         const { sent, faults, to } = target();

@@ -25,6 +25,8 @@ export interface OutboxAccess {
   onCommit(listener: () => void): () => void;
   exclusively(work: () => Promise<void>): Promise<"done" | "busy">;
   placeholder(index: number): string;
+  /** From now on transactions that would write a message fail with UNAVAILABLE, for that reason; null: they may. */
+  refuse(reason: string | null): void;
 }
 
 const accesses = new WeakMap<object, OutboxAccess>();
@@ -51,6 +53,7 @@ export class EngineDatabase<S> implements Database<S> {
   readonly #listeners = new Set<() => void>();
   readonly #insertSeen: string;
   #prunedAt = Number.NEGATIVE_INFINITY;
+  #refusal: string | null = null;
 
   constructor(engine: Engine<S>, options: { service: string; clock: Clock; logger: Logger }) {
     this.kind = engine.kind;
@@ -68,6 +71,7 @@ export class EngineDatabase<S> implements Database<S> {
       },
       exclusively: (work) => engine.exclusively(work),
       placeholder,
+      refuse: (reason) => { this.#refusal = reason; },
     });
   }
 
@@ -95,7 +99,7 @@ export class EngineDatabase<S> implements Database<S> {
     let written = 0;
     const transaction = this.kind === "postgres" ? this.query.transaction().setIsolationLevel("serializable") : this.query.transaction();
     const result = await this.#engine.within(() => transaction.execute(async (tx) => {
-      const outbox = new TransactionOutbox(tx, this.kind, this.#clock);
+      const outbox = new TransactionOutbox(tx, this.kind, this.#clock, this.#refusal);
       const value = await work(tx, outbox);
       written = outbox.written;
       progress.committing = true;

@@ -6,14 +6,16 @@ import { CompiledQuery, type Kysely } from "kysely";
 import type { OutboxWriter } from "./port.ts";
 import { activeTrace } from "./trace.ts";
 
-/** Writes messages into the transaction's outbox; a body that does not fit its contract fails the transaction with INVALID. */
+/** Writes messages into the transaction's outbox; a body that does not fit its contract fails the transaction with INVALID, a full outbox with UNAVAILABLE. */
 export class TransactionOutbox<S> implements OutboxWriter {
   readonly #tx: Kysely<S>;
   readonly #clock: Clock;
   readonly #insert: string;
+  readonly #refusal: string | null;
   written = 0;
 
-  constructor(tx: Kysely<S>, kind: "sqlite" | "postgres", clock: Clock) {
+  constructor(tx: Kysely<S>, kind: "sqlite" | "postgres", clock: Clock, refusal: string | null) {
+    this.#refusal = refusal;
     this.#tx = tx;
     this.#clock = clock;
     this.#insert = INSERT[kind];
@@ -29,6 +31,7 @@ export class TransactionOutbox<S> implements OutboxWriter {
 
   async #write(kind: string, contract: Contract, destination: string, body: unknown, options: { node?: string; key?: string }): Promise<void> {
     checkMessage(contract, "body", body);
+    if (this.#refusal !== null) throw fail("UNAVAILABLE", this.#refusal);
     this.written++;
     await this.#tx.executeQuery(CompiledQuery.raw(this.#insert, [
       kind, contract.name, destination, options.node ?? null, options.key ?? randomUUID(), JSON.stringify(body), this.#clock.now(), activeTrace(),

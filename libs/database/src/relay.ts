@@ -13,6 +13,8 @@ export interface RelayOptions {
   /** Delays before a destination that failed is tried again; default from 50 ms up to 10 s. */
   readonly backoff?: { readonly baseMs: number; readonly maxMs: number };
   readonly random?: () => number;
+  /** Messages that wait; past them transactions with more are refused, as soon as that is seen (`pollMs`). Default 100,000. */
+  readonly maxWaiting?: number;
 }
 
 interface Row { id: number; kind: string; message: string; destination: string; node: string | null; key: string; body: string; trace: string | null }
@@ -26,7 +28,7 @@ const PERMANENT = new Set(["INVALID", "TOO_LARGE", "NOT_IMPLEMENTED"]);
 /**
  * Sends what committed transactions put into the outbox, at least once, in the order of commit for each destination, each
  * message with the same key every time. A destination that fails holds back its own messages only. A message that can never be
- * sent is kept with the reason in `failed`, and logged.
+ * sent is kept with the reason in `failed`, and logged. While too many wait, transactions that would add to them fail with UNAVAILABLE.
  *
  * Woken by each commit in this process. With several processes on one PostgreSQL schema, one relay at a time works.
  * Disposing waits for the message being sent, up to five seconds: it may be sent again by the next relay.
@@ -47,6 +49,7 @@ class Relay<S> implements AsyncDisposable {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | null = null;
   #woken = false;
+  #full = false;
   #closed = false;
 
   constructor(database: Database<S>, target: OutboxTarget, options: RelayOptions) {
@@ -60,7 +63,10 @@ class Relay<S> implements AsyncDisposable {
         "select count(*) - count(failed) as waiting, count(failed) as failed from gantry_outbox"));
       for (const state of ["waiting", "failed"] as const) observed(Number(rows[0]?.[state] ?? 0), { service: this.#outbox.service, state });
     });
-    this.#poll = setInterval(() => this.#wake(), options.pollMs ?? 5_000);
+    this.#poll = setInterval(() => {
+      this.#wake();
+      void this.#bound();
+    }, options.pollMs ?? 5_000);
     this.#poll.unref();
     this.#wake();
   }
@@ -157,6 +163,21 @@ class Relay<S> implements AsyncDisposable {
   async #setAside(row: Row, reason: string): Promise<void> {
     this.#options.logger.error({ destination: row.destination, message: row.message, key: row.key }, `outbox: never to be sent: ${reason}`);
     await this.#query.executeQuery(CompiledQuery.raw(`update gantry_outbox set failed = ${this.#outbox.placeholder(1)} where id = ${this.#outbox.placeholder(2)}`, [reason.slice(0, 2_000), row.id]));
+  }
+
+  /** A broker that takes nothing for long must not fill the database: what cannot be told any more is not begun either. */
+  async #bound(): Promise<void> {
+    const { maxWaiting = 100_000, logger } = this.#options;
+    try {
+      const { rows } = await this.#query.executeQuery<{ waiting: number }>(CompiledQuery.raw(
+        `select count(*) as waiting from (select 1 from gantry_outbox where failed is null limit ${maxWaiting}) as waiting_ones`));
+      const full = Number(rows[0]?.waiting ?? 0) >= maxWaiting;
+      if (full !== this.#full) logger[full ? "error" : "info"]({ maxWaiting }, full ? "the outbox is full: what would add to it is refused" : "the outbox has room again");
+      this.#full = full;
+      if (!this.#closed) this.#outbox.refuse(full ? `${maxWaiting} messages of ${this.#outbox.service} wait for the message broker already: try again later` : null);
+    } catch (error) {
+      logger.warn({}, `counting the outbox: ${describeError(error)}`);
+    }
   }
 
   #later(ms: number): void {

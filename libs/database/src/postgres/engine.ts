@@ -25,6 +25,8 @@ export async function openPostgres<S>(url: string, options: OpenOptions): Promis
     application_name: sessionName(options.service, options.instance),
     options: `-c search_path=${schema}`,
     connectionTimeoutMillis: 10_000,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
     statement_timeout: 60_000,
     idle_in_transaction_session_timeout: 60_000,
     types: { getTypeParser: typeParser },

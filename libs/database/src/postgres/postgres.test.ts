@@ -46,6 +46,12 @@ describe("PostgreSQL: faults", { timeout: 60_000 }, () => {
     assert.deepEqual(rows, [{ schema: "image_store" }]);
   });
 
+  test("the server has infra's settings: what was acknowledged is on disk", async () => {
+    await using db = await openDatabase<Tables>(postgres.url, { service: "settings", migrations });
+    const show = async (name: string) => Object.values((await sql<Record<string, string>>`show ${sql.raw(name)}`.execute(db.query)).rows[0]!)[0];
+    assert.deepEqual(await Promise.all(["synchronous_commit", "max_pred_locks_per_transaction", "idle_in_transaction_session_timeout"].map(show)), ["on", "256", "1min"]);
+  });
+
   test("a failed statement cannot be committed over", async () => {
     await using db = await openDatabase<Tables>(postgres.url, { service: "swallow", migrations });
     await assert.rejects(db.transaction(async (tx) => {

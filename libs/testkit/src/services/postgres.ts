@@ -5,6 +5,7 @@ import path from "node:path";
 import { promisify } from "node:util";
 import { freePort } from "./process.ts";
 import { startServer, type ServerPlan } from "./server.ts";
+import { infraFile, settingsOf } from "./settings.ts";
 import type { TestService } from "./service.ts";
 
 const run = promisify(execFile);
@@ -23,10 +24,11 @@ export interface PostgresPlace {
   readonly clients?: string;
 }
 
-/** Debian's PostgreSQL with the user `gantry`, without fsync: its data survive it, but not the machine. */
+/** Debian's PostgreSQL with the user `gantry` and infra's settings, but without fsync: its data survive it, not the machine. */
 export function postgresServer({ home, homeFromHere = home, address, port, clients }: PostgresPlace): ServerPlan {
   const bin = binaries();
   const settings = {
+    ...settingsOf(infraFile("postgresql", "gantry.conf")),
     listen_addresses: address, port: String(port), unix_socket_directories: "", fsync: "off", full_page_writes: "off",
     shared_buffers: "32MB", max_connections: "200", autovacuum: "off", max_wal_size: "256MB",
   };

@@ -3,9 +3,13 @@ import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { freePort } from "./process.ts";
 import { startServer, type ServerPlan } from "./server.ts";
+import { infraFile, settingsOf } from "./settings.ts";
 import type { TestService } from "./service.ts";
 
 const SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+
+/** What infra's rabbitmq.conf says of its machine: addresses, certificates, definitions, memory and disk. */
+const OF_THE_PLACE = /^(listeners|ssl_options|load_definitions|vm_memory_high_watermark|disk_free_limit|raft\.wal_max_size_bytes)\b/;
 
 export interface RabbitOptions {
   /** Settings of the `rabbit` application in Erlang's terms: `{ consumer_timeout: "1000" }`. */
@@ -69,6 +73,7 @@ export function rabbitServer({ home, address, port, mapperPort, distributionPort
       for (const [n, definition] of definitions.entries()) await writeFile(path.join(directory, `${n}.json`), JSON.stringify(definition));
       await writeFile(path.join(home, "rabbitmq.conf"), [
         `listeners.tcp.local = ${address}:${port}`,
+        ...Object.entries(settingsOf(infraFile("rabbitmq", "rabbitmq.conf"))).filter(([name]) => !OF_THE_PLACE.test(name) && !Object.hasOwn(settings, name)).map(([name, value]) => `${name} = ${value}`),
         // By default this user may only come over loopback.
         "loopback_users = none",
         "log.file.level = warning",
