@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { startOtlpReceiver, type OtlpReceiver, type ReceivedSpan } from "@gantry/testkit";
+import { startOtlpReceiver, waitFor, type OtlpReceiver, type ReceivedSpan } from "@gantry/testkit";
 import { eventually } from "../support/command.ts";
 import { requestSocket } from "../support/http.ts";
 import { clientTrace, dockerWithin, type Trace, wholeTrace } from "../support/traces.ts";
@@ -28,6 +28,7 @@ before(async () => {
   bed = await sharedTestbed();
   receiver = await startOtlpReceiver({ host: bed.machineAddress });
   await restartAll(receiver.env);
+  await waitFor(() => receiver.instances.size === bed.services.length, { timeout: 60_000, what: "every process to export" });
 });
 
 after(async () => {

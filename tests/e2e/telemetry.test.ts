@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { request } from "node:http";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
-import { parsePrometheusText, startOtlpReceiver, waitFor, type MetricFamily, type OtlpReceiver } from "@gantry/testkit";
+import { startOtlpReceiver, waitFor, type OtlpReceiver } from "@gantry/testkit";
+import { checkAgainstCatalogue, metricsOf, sum, type Families } from "../support/metrics.ts";
 import { clientTrace, dockerWithin, wholeTrace } from "../support/traces.ts";
 import { Engine } from "./support/engine.ts";
 
@@ -14,6 +13,7 @@ let engine: Engine;
 before(async () => {
   receiver = await startOtlpReceiver();
   engine = await Engine.start({ env: receiver.env });
+  await waitFor(() => receiver.instances.size === 1, { timeout: 30_000, what: "the engine to export" });
   await engine.loadBase("busybox");
 });
 
@@ -22,17 +22,7 @@ after(async () => {
   await receiver?.[Symbol.asyncDispose]();
 });
 
-async function metrics(): Promise<Map<string, MetricFamily>> {
-  const page = await new Promise<string>((resolve, reject) => {
-    request({ socketPath: engine.socket, path: "/metrics" }, (response) => { text(response).then(resolve, reject); }).on("error", reject).end();
-  });
-  return parsePrometheusText(page);
-}
-
-const sum = (families: Map<string, MetricFamily>, sample: string, labels: Record<string, string> = {}): number =>
-  [...families.values()].flatMap(({ samples }) => samples)
-    .filter(({ name, labels: has }) => name === sample && Object.entries(labels).every(([key, value]) => has[key] === value))
-    .reduce((total, { value }) => total + value, 0);
+const metrics = (): Promise<Families> => metricsOf(engine.socket);
 
 test("a build is one trace, from the client's own through the queue to each step", async () => {
   const client = clientTrace(), { traceId, caller } = client;
@@ -107,11 +97,6 @@ test("metrics count what happened, and reach the collector too", async () => {
   await waitFor(() => receiver.metrics.has("gantry.container.start.duration") && receiver.metrics.has("process.memory.usage"), { what: "metrics at the collector" });
 });
 
-test("no label of a metric holds an ID", async () => {
-  for (const { samples } of (await metrics()).values()) {
-    for (const { name, labels } of samples) {
-      if (name === "target_info") continue;
-      for (const [label, value] of Object.entries(labels)) assert.doesNotMatch(value, /[0-9a-f]{12}/, `${name}{${label}}`);
-    }
-  }
+test("names, types and labels are the catalogue's, and no label holds an ID", async () => {
+  checkAgainstCatalogue(await metrics());
 });

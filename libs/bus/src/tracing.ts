@@ -1,7 +1,7 @@
 import { ROOT_CONTEXT, SpanKind, context, propagation, trace, type Context, type Span } from "@opentelemetry/api";
 import { isGantryError } from "@gantry/kernel";
 import { counter, histogram, metric, type LabelValues } from "@gantry/telemetry/metrics";
-import { recordFailure } from "@gantry/telemetry/trace";
+import { recordFailure, withSpan } from "@gantry/telemetry/trace";
 
 const tracer = trace.getTracer("@gantry/bus");
 const instruments = {
@@ -33,8 +33,9 @@ export class Tracing {
   /** A span around a publish (and the wait for its reply, where there is one). The work gets headers that carry the span. */
   send<T>(destination: string, name: string, messageId: string, awaitsReply: boolean, work: (headers: Record<string, string>) => Promise<T>): Promise<T> {
     const told: Told = { operation: "send", destination, name, messageId };
-    const span = this.#start(told, awaitsReply ? SpanKind.CLIENT : SpanKind.PRODUCER, context.active());
-    const within = trace.setSpan(context.active(), span);
+    const active = context.active();
+    const span = this.#start(told, awaitsReply ? SpanKind.CLIENT : SpanKind.PRODUCER, active);
+    const within = withSpan(active, span);
     const headers: Record<string, string> = {};
     propagation.inject(within, headers);
     return this.#run(told, span, within, () => work(headers));
@@ -45,7 +46,7 @@ export class Tracing {
     const parent = propagation.extract(ROOT_CONTEXT, headers);
     const told: Told = { operation: "process", destination, name, messageId };
     const span = this.#start(told, SpanKind.CONSUMER, parent);
-    return this.#run(told, span, trace.setSpan(parent, span), work);
+    return this.#run(told, span, withSpan(parent, span), work);
   }
 
   #start({ operation, destination, name, messageId }: Told, kind: SpanKind, parent: Context): Span {

@@ -2,6 +2,7 @@ import { diag, DiagLogLevel, metrics, type Attributes, type Meter } from "@opent
 import type { Logger } from "@gantry/kernel";
 import { defaultResource, resourceFromAttributes } from "@opentelemetry/resources";
 import { startNodeSdk } from "@opentelemetry/sdk-node";
+import { handOver } from "./context/register.ts";
 import { sendLogs } from "./log-records.ts";
 import type { Wanted } from "./wanted.ts";
 
@@ -12,15 +13,15 @@ export interface Sdk {
 }
 
 /** Registers tracers, propagators and exporters as `OTEL_*` says, for all of the process. */
-export async function startSdk(identity: Attributes, wanted: Wanted, logger: Logger): Promise<Sdk> {
-  const sdk = startNodeSdk({
+export function startSdk(identity: Attributes, wanted: Wanted, logger: Logger): Sdk {
+  const sdk = handOver(wanted.traces, () => startNodeSdk({
     // What the environment says of the resource counts more.
     baseResource: defaultResource().merge(resourceFromAttributes(identity)),
     ...(identity["service.instance.id"] === undefined ? {} : { resourceAttributes: { "service.instance.id": identity["service.instance.id"] } }),
     ...(wanted.traces ? {} : { spanProcessors: [] }),
     ...(wanted.metrics ? {} : { metricReaders: [] }),
     ...(wanted.logs ? {} : { logRecordProcessors: [] }),
-  });
+  }));
   diag.setLogger(sayOnce(logger.child({ part: "telemetry" })), { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
   if (wanted.logs) sendLogs();
   return { meter: wanted.metrics ? metrics.getMeter("@gantry") : null, shutdown: () => sdk.shutdown() };

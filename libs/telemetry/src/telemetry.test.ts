@@ -9,8 +9,8 @@ import { freePort, parsePrometheusText, startOtlpReceiver } from "@gantry/testki
 const run = promisify(execFile);
 const here = (file: string) => JSON.stringify(new URL(file, import.meta.url).href);
 
-/** A process of its own, for the SDK can be registered but once; it sees no variables but those given. */
-function program(body: string, env: Record<string, string> = {}): Promise<{ stdout: string; stderr: string }> {
+/** `begin` comes before the service is ready. A process of its own, for the SDK can be registered but once; it sees no variables but those given. */
+function program(body: string, env: Record<string, string> = {}, begin = ""): Promise<{ stdout: string; stderr: string }> {
   return run(process.execPath, ["--input-type=module", "-e", `
     import { registerHooks } from "node:module";
     const loaded = [];
@@ -20,6 +20,8 @@ function program(body: string, env: Record<string, string> = {}): Promise<{ stdo
     const { trace } = await import("@opentelemetry/api");
     const logger = createLogger({ service: "probe", level: "info" });
     const telemetry = await startTelemetry({ service: "probe", version: "1.2.3", instance: "one", logger }, process.env);
+    ${begin}
+    await telemetry.ready();
     const sdkLoaded = () => loaded.some((name) => /opentelemetry.(sdk|exporter|resources)/.test(name));
     ${body}
     await telemetry[Symbol.asyncDispose]();
@@ -66,34 +68,61 @@ test("protobuf is the default encoding", async () => {
   }
 });
 
-test("without an exporter nothing of the SDK is loaded until metrics are asked for, and none recorded before are lost", async () => {
+test("without an exporter nothing of the SDK is loaded, not by measurements, not by their page", async () => {
   const { stdout } = await program(`
     trace.getTracer("probe").startActiveSpan("work", (span) => span.end());
-    for (let i = 0; i < 10; i++) counter(metric.builds).add(1, { result: "failed" });
+    for (let i = 0; i < 10_000; i++) counter(metric.builds).add(1, { result: "failed" });
     histogram(metric.buildDuration).record(2, { result: "failed" });
-    console.log(sdkLoaded());
-    const [text] = await Promise.all([metricsPage(), metricsPage()]);
     counter(metric.builds).add(1, { result: "succeeded" });
+    const page = await metricsPage();
     console.log(sdkLoaded());
-    console.log(await metricsPage());
+    console.log(page);
   `);
-  const [before, after, ...page] = stdout.split("\n");
-  assert.deepEqual([before, after], ["false", "true"]);
+  const [loaded, ...page] = stdout.split("\n");
+  assert.equal(loaded, "false");
   const families = parsePrometheusText(`${page.join("\n").trimEnd()}\n`);
-  assert.deepEqual(families.get("gantry_builds_total")?.samples.map(({ labels, value }) => [labels["result"], value]), [["failed", 10], ["succeeded", 1]]);
-  assert.equal(families.get("gantry_build_duration_seconds")?.samples.find(({ name }) => name.endsWith("_sum"))?.value, 2);
+  assert.deepEqual(families.get("gantry_builds_total")?.samples.map(({ labels, value }) => [labels["result"], value]), [["failed", 10_000], ["succeeded", 1]]);
+  const sample = (name: string) => families.get("gantry_build_duration_seconds")?.samples.find((one) => one.name === name || `${one.name}{${one.labels["le"]}}` === name)?.value;
+  assert.deepEqual(["gantry_build_duration_seconds_bucket{1}", "gantry_build_duration_seconds_bucket{2.5}", "gantry_build_duration_seconds_sum"].map(sample), [0, 1, 2]);
   assert.deepEqual(families.get("target_info")?.samples[0]?.labels, { service_name: "probe", service_version: "1.2.3", service_instance_id: "one" });
-  assert.ok((families.get("process_memory_usage_bytes")?.samples[0]?.value ?? 0) > 1e6);
-  assert.ok((families.get("process_cpu_time_seconds_total")?.samples.length ?? 0) === 2);
+  assert.ok((families.get("process_memory_usage_bytes")?.samples[0]?.value ?? 0) > 10_000_000);
 });
 
-test("more measurements than are kept make the SDK load, and all of them count", async () => {
-  const { stdout } = await program(`
-    for (let i = 0; i < 5_010; i++) counter(metric.builds).add(1, { result: "failed" });
-    while (!sdkLoaded()) await new Promise((resolve) => setTimeout(resolve, 5));
-    console.log(await metricsPage());
+test("what comes before the service is ready: measurements and log lines are sent, traces are not recorded, as a whole", async () => {
+  await using receiver = await startOtlpReceiver();
+  await program(`
+    tracer.startSpan("after").end();
+    await context.with(early, async () => { await null; tracer.startActiveSpan("within an early trace", (span) => { logger.info({}, "late line of it"); span.end(); }); });
+  `, receiver.env, `
+    const { context } = await import("@opentelemetry/api");
+    const tracer = trace.getTracer("probe");
+    let early;
+    tracer.startActiveSpan("early", (span) => { early = context.active(); logger.info({}, "early line"); span.end(); });
+    counter(metric.builds).add(1, { result: "failed" });
   `);
-  assert.equal(parsePrometheusText(`${stdout.trimEnd()}\n`).get("gantry_builds_total")?.samples[0]?.value, 5_010);
+  assert.deepEqual(receiver.spans.map(({ name }) => name), ["after"]);
+  assert.ok(receiver.metrics.has("gantry.builds"));
+  assert.deepEqual(receiver.logs.map(({ body }) => body), ["early line", "late line of it"]);
+  assert.match(String(receiver.logs[0]?.traceId), /^[0-9a-f]{32}$/);
+  assert.equal(receiver.logs[1]?.traceId, receiver.logs[0]?.traceId);
+});
+
+test("log lines tell which trace they belong to, without an exporter, from process to process", async () => {
+  const traceId = "0af7651916cd43dd8448eb211c80319c";
+  const { stderr, stdout } = await program(`
+    const { context, propagation, ROOT_CONTEXT } = await import("@opentelemetry/api");
+    const tracer = trace.getTracer("probe");
+    const came = propagation.extract(ROOT_CONTEXT, { traceparent: "00-${traceId}-b7ad6b7169203331-01", tracestate: "a=b" });
+    await tracer.startActiveSpan("work", {}, came, async () => { await new Promise(setImmediate); tracer.startActiveSpan("inner", () => logger.info({}, "of the client's")); });
+    const sent = {};
+    propagation.inject(came, sent);
+    tracer.startActiveSpan("own", () => { logger.info({}, "own"); propagation.inject(context.active(), sent.own = {}); });
+    console.log(JSON.stringify(sent));
+  `);
+  const [client, own] = stderr.trim().split("\n").map((line) => JSON.parse(line) as Record<string, string>);
+  assert.equal(client?.["trace_id"], traceId);
+  assert.match(own?.["trace_id"] ?? "", /^[0-9a-f]{32}$/);
+  assert.deepEqual(JSON.parse(stdout), { traceparent: `00-${traceId}-b7ad6b7169203331-01`, tracestate: "a=b", own: { traceparent: `00-${own?.["trace_id"]}-${own?.["span_id"]}-00` } });
 });
 
 test("a collector that is away is told of once, and holds nothing up", async () => {

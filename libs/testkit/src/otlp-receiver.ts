@@ -35,6 +35,8 @@ export interface OtlpReceiver extends AsyncDisposable {
   readonly spans: ReceivedSpan[];
   /** Names of the metrics that were received. */
   readonly metrics: Set<string>;
+  /** `service.instance.id` of the processes that have sent metrics, and so do send. */
+  readonly instances: Set<string>;
   readonly logs: ReceivedLog[];
   /** All spans of one trace so far. */
   trace(traceId: string): ReceivedSpan[];
@@ -42,7 +44,7 @@ export interface OtlpReceiver extends AsyncDisposable {
 
 /** `host`: where to listen; default loopback. */
 export async function startOtlpReceiver({ host = "127.0.0.1" }: { host?: string } = {}): Promise<OtlpReceiver> {
-  const spans: ReceivedSpan[] = [], logs: ReceivedLog[] = [], metrics = new Set<string>();
+  const spans: ReceivedSpan[] = [], logs: ReceivedLog[] = [], metrics = new Set<string>(), instances = new Set<string>();
   const take = async (request: IncomingMessage): Promise<void> => {
     if (request.headers["content-type"] !== "application/json") throw new Error(`only OTLP in JSON is understood, not ${request.headers["content-type"]}`);
     const body = JSON.parse(await text(request)) as Body;
@@ -50,7 +52,10 @@ export async function startOtlpReceiver({ host = "127.0.0.1" }: { host?: string 
       const of = record(resource?.attributes);
       for (const { scope, spans: some } of scopeSpans) for (const span of some) spans.push(spanOf(span, of, scope?.name ?? ""));
     }
-    for (const { scopeMetrics } of body.resourceMetrics ?? []) for (const { metrics: some } of scopeMetrics) for (const { name } of some) metrics.add(name);
+    for (const { resource, scopeMetrics } of body.resourceMetrics ?? []) {
+      instances.add(String(record(resource?.attributes)["service.instance.id"]));
+      for (const { metrics: some } of scopeMetrics) for (const { name } of some) metrics.add(name);
+    }
     for (const { resource, scopeLogs } of body.resourceLogs ?? []) {
       const service = String(record(resource?.attributes)["service.name"]);
       for (const { logRecords } of scopeLogs) {
@@ -66,7 +71,7 @@ export async function startOtlpReceiver({ host = "127.0.0.1" }: { host?: string 
   await new Promise<void>((resolve, reject) => server.once("error", reject).listen(0, host, resolve));
   const url = `http://${host}:${(server.address() as AddressInfo).port}`;
   return {
-    url, spans, metrics, logs,
+    url, spans, metrics, instances, logs,
     env: {
       OTEL_EXPORTER_OTLP_ENDPOINT: url, OTEL_EXPORTER_OTLP_PROTOCOL: "http/json", OTEL_BSP_SCHEDULE_DELAY: "100", OTEL_BLRP_SCHEDULE_DELAY: "100", OTEL_METRIC_EXPORT_INTERVAL: "500",
       OTEL_METRIC_EXPORT_TIMEOUT: "400",
@@ -90,7 +95,7 @@ interface SpanJson {
 interface LogJson { readonly severityText?: string; readonly body?: Value; readonly traceId?: string; readonly attributes?: readonly Attribute[] }
 interface Body {
   readonly resourceSpans?: readonly { readonly resource?: Resource; readonly scopeSpans: readonly { readonly scope?: { readonly name?: string }; readonly spans: readonly SpanJson[] }[] }[];
-  readonly resourceMetrics?: readonly { readonly scopeMetrics: readonly { readonly metrics: readonly { readonly name: string }[] }[] }[];
+  readonly resourceMetrics?: readonly { readonly resource?: Resource; readonly scopeMetrics: readonly { readonly metrics: readonly { readonly name: string }[] }[] }[];
   readonly resourceLogs?: readonly { readonly resource?: Resource; readonly scopeLogs: readonly { readonly logRecords: readonly LogJson[] }[] }[];
 }
 

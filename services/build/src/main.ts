@@ -19,7 +19,7 @@ const config = configFromEnv(Environment, env);
 const instance = instanceOf(config.instance, `build ${config.worker}`);
 await using scope = new AsyncDisposableStack();
 const logger = createLogger({ service: "build" });
-scope.use(await startTelemetry({ service: "build", version: "", instance: config.worker, logger }, env));
+const telemetry = scope.use(await startTelemetry({ service: "build", version: "", instance: config.worker, logger }, env));
 const shared = { clock: systemClock, logger };
 mkdirSync(join(config.stateDir, "run"), { recursive: true });
 const native = loadNative();
@@ -33,4 +33,5 @@ const runtime = scope.use(await startRuntime({ socket: join(config.stateDir, "ru
 const network = scope.use(await openHostNetwork({ native: native.net, instance, ...shared }));
 const stepNetwork = await localStepNetwork(network, instance);
 await start(config, { bus, database, cache, http, content, snapshots, native: native.fs, runtime, stepNetwork, ...shared }, scope);
+void telemetry.ready();
 await new Promise((resolve) => { for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, resolve); });

@@ -17,7 +17,7 @@ const given = configFromEnv(Environment, env);
 const config = { ...given, instance: instanceOf(given.instance, `node ${given.nodeId}`) };
 await using scope = new AsyncDisposableStack();
 const logger = createLogger({ service: "node-agent" });
-scope.use(await startTelemetry({ service: "node-agent", version: "", instance: config.nodeId, logger }, env));
+const telemetry = scope.use(await startTelemetry({ service: "node-agent", version: "", instance: config.nodeId, logger }, env));
 const shared = { clock: systemClock, logger };
 mkdirSync(join(config.stateDir, "run"), { recursive: true });
 const native = loadNative();
@@ -36,4 +36,5 @@ const bus = retry(() => openBus(config.busUrl, { service: `node-agent ${config.n
 bus.catch(() => {});
 scope.defer(() => closing.abort());
 await start(config, { bus, cache, credentials: http.credentials, content, snapshots, native: native.fs, runtime, network, ...shared }, scope);
+void telemetry.ready();
 await new Promise((resolve) => { for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, resolve); });

@@ -9,7 +9,7 @@ const { env } = process;
 const config = configFromEnv(Environment, env);
 await using scope = new AsyncDisposableStack();
 const logger = createLogger({ service: "scheduler" });
-scope.use(await startTelemetry({ service: "scheduler", version: "", logger }, env));
+const telemetry = scope.use(await startTelemetry({ service: "scheduler", version: "", logger }, env));
 const shared = { clock: systemClock, logger };
 const instance = newId().slice(0, 16);
 /** The broker gives a cut-off scheduler's messages to the next one within three seconds. */
@@ -17,4 +17,5 @@ const heartbeatSeconds = 1;
 const bus = scope.use(await openBus(config.busUrl, { service: "scheduler", heartbeatSeconds, ...shared }));
 const database = scope.use(await openDatabase<SchedulerTables>(config.databaseUrl, { ...databaseOptions, instance, ...shared }));
 await start(config, { bus, database, instance, ...shared }, scope);
+void telemetry.ready();
 await new Promise((resolve) => { for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, resolve); });

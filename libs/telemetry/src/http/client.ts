@@ -1,5 +1,5 @@
 import { context, propagation, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
-import { recordFailure } from "../trace.ts";
+import { recordFailure, withSpan } from "../trace.ts";
 
 const tracer = trace.getTracer("@gantry/http");
 
@@ -30,7 +30,7 @@ export function startClientSpan({ method, path, address }: SentRequest): ClientS
     kind: SpanKind.CLIENT, attributes: { "http.request.method": method, "url.template": template, ...server(address) },
   });
   const headers: Record<string, string> = {};
-  propagation.inject(trace.setSpan(context.active(), span), headers);
+  propagation.inject(withSpan(context.active(), span), headers);
   let ended = false;
   const end = (finish: () => void): void => {
     if (ended) return;

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { context, propagation, SpanKind, SpanStatusCode, trace, type Attributes, type Context, type Span } from "@opentelemetry/api";
+import { withSpan } from "../with-span.ts";
 import { histogram, metric, type LabelValues } from "../metrics/index.ts";
 
 const tracer = trace.getTracer("@gantry/http");
@@ -56,7 +57,7 @@ export function observeRequest<T>(served: ServedRequest, work: (span: Span) => T
     onEnd?.(status, ms);
   };
   (response ?? request.socket).once("close", end);
-  return context.with(trace.setSpan(parent, span), work, undefined, span);
+  return context.with(withSpan(parent, span), work, undefined, span);
 }
 
 /** Says which route a request being observed has, where that comes out later: it was handed on. */

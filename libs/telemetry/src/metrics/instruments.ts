@@ -1,89 +1,89 @@
-import type { Attributes, Meter, Observable, ObservableCallback } from "@opentelemetry/api";
+import type { Meter, Observable, ObservableResult } from "@opentelemetry/api";
 import type { Labels, LabelValues, MetricDefinition } from "./definition.ts";
+import { SeriesSet, type LabelSet, type Series } from "./series.ts";
 
-/**
- * Measurements without an SDK: instruments exist from the first import on and keep what they are told in a bounded list; when a
- * meter is attached they hand it over, and from then on pass everything on. So nobody waits for the SDK to load, and nothing is lost.
+/*
+ * Measurements are added up here, without an SDK, in well under a microsecond. Where metrics are exported, each also goes to the
+ * SDK's meter; what comes before that is loaded waits in a bounded list.
  */
 const PENDING = 5_000;
 
-interface Recorder { record(value: number, attributes: Attributes): void }
-
-class Instrument implements Recorder {
-  readonly #definition: MetricDefinition;
-  #real: readonly ((value: number, attributes: Attributes) => void)[] = [];
+class Instrument {
+  readonly definition: MetricDefinition;
+  readonly series: SeriesSet;
+  readonly #histogram: boolean;
+  #forward: ((value: number, labels: LabelSet) => void) | null = null;
 
   constructor(definition: MetricDefinition) {
-    this.#definition = definition;
+    this.definition = definition;
+    this.series = new SeriesSet(definition);
+    this.#histogram = definition.kind === "histogram";
+  }
+
+  take(value: number, labels: LabelSet): void {
+    if (this.#histogram) this.series.record(value, labels);
+    else this.series.add(value, labels);
+    if (this.#forward !== null) this.#forward(value, labels);
+    else if (pending !== null && pending.length < PENDING) pending.push({ to: this, value, labels });
   }
 
   attach(meter: Meter): void {
-    const { kind, name, unit, description, buckets } = this.#definition;
-    const options = { unit, description, ...(buckets === undefined ? {} : { advice: { explicitBucketBoundaries: [...buckets] } }) };
-    if (kind === "counter") {
-      const real = meter.createCounter(name, options);
-      this.#real = [...this.#real, (value, attributes) => real.add(value, attributes)];
+    const { name, unit, description, buckets } = this.definition;
+    if (this.#histogram) {
+      const real = meter.createHistogram(name, { unit, description, advice: { explicitBucketBoundaries: [...(buckets ?? [])] } });
+      this.#forward = (value, labels) => real.record(value, labels);
     } else {
-      const real = meter.createHistogram(name, options);
-      this.#real = [...this.#real, (value, attributes) => real.record(value, attributes)];
+      const real = meter.createCounter(name, { unit, description });
+      this.#forward = (value, labels) => real.add(value, labels);
     }
   }
 
-  record(value: number, attributes: Attributes): void {
-    if (this.#real.length === 0) return keep(this, value, attributes);
-    for (const real of this.#real) real(value, attributes);
+  replay(value: number, labels: LabelSet): void {
+    this.#forward?.(value, labels);
   }
 }
 
-interface Observer { readonly definition: MetricDefinition; readonly callback: ObservableCallback; readonly attached: Observable[] }
+type Read = (observed: (value: number, labels: LabelSet) => void) => void | Promise<void>;
+interface Observer { readonly definition: MetricDefinition; readonly read: Read; detach: (() => void) | null }
 
 const instruments = new Map<string, Instrument>();
 const observers = new Set<Observer>();
-const meters: Meter[] = [];
-let pending: { to: Recorder; value: number; attributes: Attributes }[] = [];
-let whenFull: (() => void) | null = null;
+let exported: Meter | null = null;
+let pending: { to: Instrument; value: number; labels: LabelSet }[] | null = null;
 
-function keep(to: Recorder, value: number, attributes: Attributes): void {
-  pending.push({ to, value, attributes });
-  if (pending.length < PENDING) return;
-  if (whenFull === null) pending.splice(0, PENDING / 2);
-  else if (pending.length === PENDING) whenFull();
-  else if (pending.length > 4 * PENDING) pending.shift();
+/** A meter will be attached: the first measurements are kept for it. */
+export function expectMeter(): void {
+  pending ??= exported === null ? [] : null;
 }
 
-/** Called once the list of measurements without a meter is full. Without it, the oldest are dropped. */
-export function onPendingFull(attachOne: () => void): void {
-  whenFull = attachOne;
-}
-
-/** Where all measurements go from now on, those kept so far included. Several meters each get everything that comes after. */
-export function attachMeters(...added: readonly Meter[]): void {
-  meters.push(...added);
-  for (const instrument of instruments.values()) for (const meter of added) instrument.attach(meter);
-  for (const observer of observers) for (const meter of added) attachObserver(observer, meter);
-  const kept = pending;
-  pending = [];
-  for (const { to, value, attributes } of kept) to.record(value, attributes);
+/** Where all measurements go too from now on, those kept included. */
+export function attachMeter(meter: Meter): void {
+  exported = meter;
+  for (const instrument of instruments.values()) instrument.attach(meter);
+  for (const observer of observers) attachObserver(observer, meter);
+  const kept = pending ?? [];
+  pending = null;
+  for (const { to, value, labels } of kept) to.replay(value, labels);
 }
 
 function instrument(definition: MetricDefinition): Instrument {
   let made = instruments.get(definition.name);
   if (made !== undefined) return made;
   instruments.set(definition.name, made = new Instrument(definition));
-  for (const meter of meters) made.attach(meter);
+  if (exported !== null) made.attach(exported);
   return made;
 }
 
 /** Something that is counted. */
 export function counter<L extends Labels>(definition: MetricDefinition<"counter", L>): { add(value: number, labels: LabelValues<L>): void } {
   const made = instrument(definition);
-  return { add: (value, labels) => made.record(value, labels as Attributes) };
+  return { add: (value, labels) => made.take(value, labels as LabelSet) };
 }
 
 /** Durations, in seconds. */
 export function histogram<L extends Labels>(definition: MetricDefinition<"histogram", L>): { record(value: number, labels: LabelValues<L>): void } {
   const made = instrument(definition);
-  return { record: (value, labels) => made.record(value, labels as Attributes) };
+  return { record: (value, labels) => made.take(value, labels as LabelSet) };
 }
 
 /** Reads a value each time somebody collects, until it is disposed. A failure leaves the value out. */
@@ -91,23 +91,49 @@ export function observe<L extends Labels>(
   definition: MetricDefinition<"gauge" | "observed counter", L>,
   read: (observed: (value: number, labels: LabelValues<L>) => void) => void | Promise<void>,
 ): Disposable {
-  const observer: Observer = {
-    definition, attached: [],
-    callback: (result) => read((value, labels) => result.observe(value, labels as Attributes)),
-  };
+  const observer: Observer = { definition, read: read as Read, detach: null };
   observers.add(observer);
-  for (const meter of meters) attachObserver(observer, meter);
+  if (exported !== null) attachObserver(observer, exported);
   return {
     [Symbol.dispose]() {
       observers.delete(observer);
-      for (const real of observer.attached) real.removeCallback(observer.callback);
+      observer.detach?.();
     },
   };
 }
 
-function attachObserver({ definition, callback, attached }: Observer, meter: Meter): void {
-  const { kind, name, unit, description } = definition;
-  const real = kind === "gauge" ? meter.createObservableGauge(name, { unit, description }) : meter.createObservableCounter(name, { unit, description });
+function attachObserver(observer: Observer, meter: Meter): void {
+  const { definition: { kind, name, unit, description }, read } = observer;
+  const real: Observable = kind === "gauge" ? meter.createObservableGauge(name, { unit, description }) : meter.createObservableCounter(name, { unit, description });
+  const callback = (result: ObservableResult) => read((value, labels) => result.observe(value, labels));
   real.addCallback(callback);
-  attached.push(real);
+  observer.detach = () => real.removeCallback(callback);
+}
+
+/** What a metric stands at. */
+export interface Reading {
+  readonly definition: MetricDefinition;
+  readonly series: readonly Readonly<Series>[];
+}
+
+/** All metrics that have a value, by name; and what could not be read. */
+export async function readAll(): Promise<{ readonly readings: readonly Reading[]; readonly errors: readonly unknown[] }> {
+  const observed = new Map<string, { definition: MetricDefinition; set: SeriesSet }>();
+  const errors: unknown[] = [];
+  await Promise.all([...observers].map(async ({ definition, read }) => {
+    const values: [number, LabelSet][] = [];
+    try {
+      await read((value, labels) => values.push([value, labels]));
+    } catch (error) {
+      return void errors.push(error);
+    }
+    let entry = observed.get(definition.name);
+    if (entry === undefined) observed.set(definition.name, entry = { definition, set: new SeriesSet(definition) });
+    for (const [value, labels] of values) entry.set.add(value, labels);
+  }));
+  const readings = [
+    ...[...instruments.values()].map(({ definition, series }) => ({ definition, series: [...series.values()] })),
+    ...[...observed.values()].map(({ definition, set }) => ({ definition, series: [...set.values()] })),
+  ];
+  return { readings: readings.filter(({ series }) => series.length > 0).toSorted((a, b) => (a.definition.name < b.definition.name ? -1 : 1)), errors };
 }

@@ -1,35 +1,30 @@
-import type { Attributes } from "@opentelemetry/api";
 import { describeError, type Logger } from "@gantry/kernel";
-import { attachMeters } from "./instruments.ts";
-import type { PrometheusPage } from "./prometheus.ts";
+import { readAll } from "./instruments.ts";
+import type { LabelSet } from "./series.ts";
 
 export const METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
-let resource: Attributes = {};
+let about: LabelSet = {};
 let logger: Logger | null = null;
-let page: Promise<PrometheusPage> | null = null;
+let watched = false;
 
-/** What the page says of this process, before it is first asked for. */
-export function describePage(attributes: Attributes, log: Logger | null): void {
-  resource = attributes;
+/** What the page says of this process. */
+export function describePage(labels: LabelSet, log: Logger | null): void {
+  about = labels;
   logger = log;
 }
 
-/** Loads what the page needs; `attach` false: the caller attaches the page's meter together with others. */
-export function openPage(attach = true): Promise<PrometheusPage> {
-  page ??= (async () => {
-    const [{ openPrometheusPage }, { observeProcess }] = await Promise.all([import("./prometheus.ts"), import("./process.ts")]);
-    const opened = openPrometheusPage(resource);
-    observeProcess();
-    if (attach) attachMeters(opened.meter);
-    return opened;
-  })();
-  return page;
+/** From the first time that somebody wants to know, this process is measured itself. */
+export async function watchProcess(): Promise<void> {
+  if (watched) return;
+  watched = true;
+  (await import("./process.ts")).observeProcess();
 }
 
-/** All metrics of this process in Prometheus' text format; the SDK is loaded with the first call. */
+/** All metrics of this process in Prometheus' text format. */
 export async function metricsPage(): Promise<string> {
-  const { text, errors } = await (await openPage()).render();
+  const [{ prometheusText }] = await Promise.all([import("./text.ts"), watchProcess()]);
+  const { readings, errors } = await readAll();
   for (const error of errors) logger?.warn({ error: describeError(error) }, "a metric could not be read");
-  return text;
+  return prometheusText(about, readings);
 }

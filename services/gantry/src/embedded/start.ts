@@ -44,7 +44,7 @@ export interface Embedded {
  */
 export async function startEmbedded({ state, socket, http, logLevel }: EmbeddedOptions, scope: Scope): Promise<Embedded> {
   const logger = loggerOf(logLevel);
-  scope.use(await startTelemetry({ service: "gantry", version: "", instance: state.nodeId, logger }, process.env));
+  const telemetry = scope.use(await startTelemetry({ service: "gantry", version: "", instance: state.nodeId, logger }, process.env));
   const broker = new LocalBroker(logger);
   const busOf = (service: string) => scope.use(createLocalBus({ service, clock, logger, broker }));
   const databaseOf = async <S>(options: DatabaseOptions): Promise<Database<S>> => scope.use(await openDatabase<S>(`sqlite:${state.path("db")}`, { ...options, clock, logger }));
@@ -82,6 +82,7 @@ export async function startEmbedded({ state, socket, http, logLevel }: EmbeddedO
   const addresses = http === null
     ? await listenOnFree(listen).then((address) => [address], (error: unknown) => { logger.warn({ error: describeError(error) }, "there is no HTTP address"); return []; })
     : await Promise.all(http.map(listen));
+  void telemetry.ready();
   if (addresses.length === 0) return { dashboards: [] };
   const token = await startToken(state.path("start-token"), bus);
   return { dashboards: addresses.map((address) => dashboardUrl(address, token, hostname())) };
