@@ -19,7 +19,12 @@ export function names(certificate: X509Certificate, host: string): boolean {
 
 /** The host names and addresses that a certificate is for. */
 export function hostsOf(certificate: X509Certificate): string[] {
-  return (certificate.subjectAltName ?? "").split(", ").filter((name) => /^(?:DNS|IP Address):/.test(name)).map((name) => name.replace(/^[^:]*:/, ""));
+  return (certificate.subjectAltName ?? "").split(", ").filter((name) => /^(?:DNS|IP Address):/.test(name)).map((name) => plain(name.replace(/^[^:]*:/, "")));
+}
+
+/** IPv6 in its short form: certificates have it in full. */
+function plain(host: string): string {
+  return isIP(host) === 6 ? new URL(`http://[${host}]`).hostname.slice(1, -1) : host;
 }
 
 function span(ms: number): string {

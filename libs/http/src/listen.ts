@@ -55,6 +55,7 @@ export async function listen(options: ListenOptions, handlers: Handlers, scope: 
     if (address.kind === "tcp" && !secure && !isLoopback(address.host)) {
       throw fail("INVALID", `listening on ${text}, which is not loopback, needs certificates: set GANTRY_TLS_CA, GANTRY_TLS_CERT and GANTRY_TLS_KEY (gantry certs issue)`);
     }
+    if (address.kind === "tcp" && !secure) options.logger.warn({ listen: text }, "in the clear: every user of this host may ask here; unix:/path is for its owner alone");
     const server = secure ? await secureServer(options, options.credentials!, scope) : createServer(OPTIONS);
     attach(server, options, handlers);
     const end = closer(server, options.graceMs ?? 0);

@@ -79,7 +79,7 @@ for (const kind of ["unix", "plain", "tls"] as const) {
 
     it("who sends waits for who receives, both ways, and nothing is lost", async () => {
       const block = noise(MB);
-      const BLOCKS = 48;
+      const BLOCKS = 32;
       let served: Duplex | null = null;
       await using rig = await openRig(kind, raw((socket) => { served = socket; }));
       for (const upward of [true, false]) {
@@ -117,7 +117,7 @@ for (const kind of ["unix", "plain", "tls"] as const) {
 
     it("big bodies go up and down whole, and at the pace of who takes them", async () => {
       const block = noise(MB);
-      const BLOCKS = 64;
+      const BLOCKS = 32;
       const expected = createHash("sha256");
       for (let i = 0; i < BLOCKS; i++) expected.update(block);
       const digest = expected.digest("hex");

@@ -10,7 +10,8 @@ import { HttpClient, type HttpAnswer } from "./client.ts";
 import type { IssueOptions } from "./certificates/index.ts";
 import { callerOf } from "./guard.ts";
 import type { Identity } from "./identity.ts";
-import { listen, type ListenOptions } from "./listen.ts";
+import { advertised, listen, type ListenOptions } from "./listen.ts";
+import { openHttp } from "./open.ts";
 import { Fleet } from "./testing/fleet.ts";
 
 const DAY_MS = 86_400_000;
@@ -239,6 +240,35 @@ describe("where a server listens", { timeout: 60_000 }, () => {
       plainRequest(address!, { headers: { host } }, (response) => { response.resume(); resolve(response.statusCode!); }).on("error", reject).end();
     });
     assert.deepEqual(await Promise.all(["localhost", "127.0.0.1:80", "rebound.example"].map(status)), [200, 200, 403]);
+  });
+});
+
+describe("where others are told to reach a server", { timeout: 60_000 }, () => {
+  it("where it is bound, or as configured; never where nobody could, or would trust it", async () => {
+    using fleet = await Fleet.make();
+    using credentials = await fleet.credentials("node/a", { hosts: ["10.0.0.3", "node-a.example"] });
+    assert.equal(advertised("unix:/run/x.sock", "", null), "unix:/run/x.sock");
+    assert.equal(advertised("http://127.0.0.1:80", "", null), "http://127.0.0.1:80");
+    assert.equal(advertised("https://10.0.0.3:7003", "", credentials), "https://10.0.0.3:7003");
+    assert.equal(advertised("https://0.0.0.0:7003", "https://node-a.example:7003", credentials), "https://node-a.example:7003");
+    for (const [bound, configured, words] of [
+      ["https://0.0.0.0:7003", "", /is every address of this machine: say at which one/],
+      ["https://[::]:7003", "https://[::]:7003", /is every address of this machine/],
+      ["https://10.0.0.4:7003", "", /others could not trust https:\/\/10\.0\.0\.4:7003: the certificate in .* is for 10\.0\.0\.3, node-a\.example/],
+      ["https://0.0.0.0:7003", "https://node-b.example:7003", /others could not trust/],
+      ["https://10.0.0.3:7003", "10.0.0.3:7003", /is no service address/],
+    ] as const) assert.throws(() => advertised(bound, configured, credentials), (e) => isGantryError(e, "INVALID") && words.test(e.message), `${bound} ${configured}`);
+  });
+
+  it("by whom its certificate says it is: a process takes no one else's", async () => {
+    using fleet = await Fleet.make();
+    const { ca: GANTRY_TLS_CA, cert: GANTRY_TLS_CERT, key: GANTRY_TLS_KEY } = await fleet.issue("node/a");
+    const env = { GANTRY_TLS_CA, GANTRY_TLS_CERT, GANTRY_TLS_KEY };
+    using http = await openHttp("node/a", env, { logger: silentLogger });
+    assert.equal(http.credentials?.identity, "node/a");
+    await assert.rejects(openHttp("node/b", env, { logger: silentLogger }), (e) => isGantryError(e, "INVALID") && /is for node a; this is node b/.test(e.message));
+    await assert.rejects(openHttp("node/a", { GANTRY_TLS_CA, GANTRY_TLS_KEY }, { logger: silentLogger }), (e) => isGantryError(e, "INVALID") && /belong together/.test(e.message));
+    assert.equal((await openHttp("node/a", {}, { logger: silentLogger })).credentials, null);
   });
 });
 
