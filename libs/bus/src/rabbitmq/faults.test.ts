@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect as connectTo, createServer, type AddressInfo, type Socket } from "node:net";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { isGantryError, systemClock, type Logger } from "@gantry/kernel";
 import { startRabbit, waitFor, type TestService } from "@gantry/testkit";
@@ -134,6 +136,24 @@ describe("RabbitMQ: faults", { timeout: 180_000 }, () => {
     await waitFor(() => Array.from({ length: 20 }, (_, n) => `job ${n}`).every((text) => jobs.has(text)), { timeout: 30_000 });
   });
 
+  test("a connection that hangs, with nobody telling: heartbeats find it, and what was under way goes on over the next", async () => {
+    await using network = await openProxy(rabbit.url);
+    await using a = await openBus(network.url, { service: "a", clock: systemClock, logger, heartbeatSeconds: 1 });
+    await using b = await open("b");
+    await using _server = await b.serve("suite", [on(say, async ({ text }) => ({ heard: text }))]);
+    const heard: string[] = [];
+    await using _listening = await a.subscribe([on(happened, async ({ text }) => { heard.push(text); return { text }; })]);
+    assert.deepEqual(await a.call(say, { text: "before" }), { heard: "before" });
+    network.freeze();
+    const call = a.call(say, { text: "into the void" }, { timeoutMs: 60_000 });
+    const publishing = a.publish(happened, { text: "from a" });
+    await b.publish(happened, { text: "from b" });
+    assert.deepEqual(await call, { heard: "into the void" });
+    await publishing;
+    await waitFor(() => heard.length >= 2, { timeout: 30_000 });
+    assert.deepEqual(heard.toSorted(), ["from a", "from b"]);
+  });
+
   test("a queue deleted under its consumer is declared again and consumed", async () => {
     await using a = await open("a");
     await using b = await open("b");
@@ -149,3 +169,34 @@ describe("RabbitMQ: faults", { timeout: 180_000 }, () => {
     await waitFor(() => done.includes("after"));
   });
 });
+
+/** A way to the broker that can stop carrying anything, while both ends think that they are connected. */
+async function openProxy(url: string): Promise<AsyncDisposable & { readonly url: string; freeze(): void }> {
+  const to = new URL(url);
+  const pairs = new Set<readonly [Socket, Socket]>();
+  const server = createServer((near) => {
+    const far = connectTo(Number(to.port), to.hostname);
+    const pair = [near, far] as const;
+    pairs.add(pair);
+    for (const [socket, other] of [[near, far], [far, near]] as const) {
+      socket.on("error", () => other.destroy());
+      socket.on("close", () => { pairs.delete(pair); other.destroy(); });
+      socket.pipe(other);
+    }
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const own = new URL(url);
+  own.port = String((server.address() as AddressInfo).port);
+  return {
+    url: own.href,
+    freeze() {
+      for (const [near, far] of pairs) for (const socket of [near, far]) { socket.unpipe(); socket.pause(); }
+    },
+    async [Symbol.asyncDispose]() {
+      for (const [near, far] of pairs) { near.destroy(); far.destroy(); }
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
