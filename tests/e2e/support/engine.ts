@@ -6,8 +6,8 @@ import { Failed, MAIN, ok, ROOT, run, type Result, type RunOptions } from "../..
 
 export { eventually, Failed, ROOT, run, type Result, type RunOptions } from "../../support/command.ts";
 
-/** More arguments and variables of `gantry up`. */
-export interface UpOptions { readonly args?: readonly string[]; readonly env?: Readonly<Record<string, string>> }
+/** More arguments and variables of `gantry up`; `command` in place of the checkout's. */
+export interface UpOptions { readonly args?: readonly string[]; readonly env?: Readonly<Record<string, string>>; readonly command?: string }
 
 /** A Gantry of a test's own: one process, its own state directory; the stock docker command drives it. */
 export class Engine implements AsyncDisposable {
@@ -34,9 +34,10 @@ export class Engine implements AsyncDisposable {
   }
 
   /** Starts the services on the state directory; resolves with the milliseconds until they were ready. */
-  async up({ args = [], env = {} }: UpOptions = {}): Promise<number> {
+  async up({ args = [], env = {}, command }: UpOptions = {}): Promise<number> {
     const start = performance.now();
-    const child = spawn(process.execPath, [MAIN, "up", "--state-dir", this.dir, ...args], { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, DOCKER_HOST: "", ...env } });
+    const gantry = command === undefined ? [process.execPath, MAIN] as const : [command] as const;
+    const child = spawn(gantry[0], [...gantry.slice(1), "up", "--state-dir", this.dir, ...args], { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, DOCKER_HOST: "", ...env } });
     this.#process = child;
     let output = "";
     child.stderr!.on("data", (chunk: Buffer) => { output += chunk.toString(); process.stderr.write(chunk); });

@@ -46,7 +46,10 @@ test("what infra/ sets is what a service reads, and nothing that must be given i
     assert.deepEqual(missing.map(({ name }) => name), [], `${service} is not given`);
   }
   assert.deepEqual(shared.filter((name) => !known.has(name)), []);
-  for (const [name] of read("infra/images/Dockerfile").matchAll(/\bGANTRY_[A-Z0-9_]*[A-Z0-9]\b/g)) assert.ok(known.has(name), `infra/images/Dockerfile: ${name}`);
+  const inputs = new Set(["GANTRY_PASSWORD", "GANTRY_IMAGES", "GANTRY_VERSION", "GANTRY_RUN_DIR"]); // of Compose, not of a process
+  for (const file of ["infra/images/Dockerfile", "infra/compose/docker-compose.yml"]) {
+    for (const [name] of read(file).matchAll(/\bGANTRY_[A-Z0-9_]*[A-Z0-9]\b/g)) assert.ok(known.has(name) || inputs.has(name), `${file}: ${name}`);
+  }
 });
 
 /** Names in `NAME=value` lines, also of those that are commented out. */
