@@ -82,6 +82,30 @@ test("logs, exec, top, cp, stop and the states of a container", async () => {
   assert.equal(await engine.ok(["ps", "-aq"]), "");
 });
 
+test("update: limits hold at once, the restart policy from the next end on", async () => {
+  const limit = "cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes";
+  await engine.ok(["run", "-d", "--name", "changing", "-m", "64m", "--pids-limit", "20", "busybox", "sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.1; done"]);
+  assert.equal(await engine.ok(["inspect", "-f", "{{.HostConfig.MemorySwap}}", "changing"]), String(128 << 20));
+  assert.equal(await engine.ok(["update", "-m", "32m", "--memory-swap", "96m", "--pids-limit", "-1", "--cpus", "1.5", "--restart", "on-failure:1", "changing"]), "changing");
+  assert.equal(await engine.ok(["exec", "changing", "sh", "-c", limit]), String(32 << 20));
+  assert.match(await engine.ok(["exec", "changing", "sh", "-c", "cat /sys/fs/cgroup/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids/pids.max"]), /^max$/);
+  assert.equal(
+    await engine.ok(["inspect", "-f", "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.NanoCpus}} {{.HostConfig.RestartPolicy.Name}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}", "changing"]),
+    `${32 << 20} ${96 << 20} 1500000000 on-failure 1`,
+  );
+  const refused = await engine.docker(["update", "-m", "1g", "changing"]);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /Conflicting options: Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time/);
+  assert.match((await engine.docker(["update", "--cpuset-cpus", "4000", "changing"])).stderr, /Cannot update container [0-9a-f]{64}: /);
+  assert.equal(await engine.ok(["inspect", "-f", "{{.HostConfig.CpusetCpus}}", "changing"]), "");
+  await engine.ok(["exec", "changing", "kill", "1"]);
+  await eventually("the one restart", async () => await engine.ok(["inspect", "-f", "{{.RestartCount}} {{.State.Status}}", "changing"]) === "1 running");
+  assert.equal(await engine.ok(["exec", "changing", "sh", "-c", limit]), String(32 << 20), "what was updated holds for the next start");
+  assert.match(await engine.ok(["events", "--since", "1m", "--until", "0s", "--filter", "container=changing", "--filter", "event=update"]), /container update [0-9a-f]{64} /);
+  assert.equal((await engine.docker(["update", "--restart", "no", "nobody"])).code, 1);
+  await engine.ok(["rm", "-f", "changing"]);
+});
+
 test("networks: names resolve, ports are published, networks are apart", async () => {
   const port = await freePort();
   await engine.ok(["network", "create", "shop"]);

@@ -22,6 +22,8 @@ export const containerPause = command("scheduler.container.pause.v1", T.Object({
 export const containerRemove = command("scheduler.container.remove.v1",
   T.Object({ ref: Ref, force: T.Boolean(), volumes: T.Boolean() }), Empty);
 export const containerRename = command("scheduler.container.rename.v1", T.Object({ ref: Ref, name: T.String() }), Empty);
+/** `body`: the fields of Docker's HostConfig that `docker update` may change; 0, "" and null leave a field as it is. */
+export const containerUpdate = command("scheduler.container.update.v1", T.Object({ ref: Ref, body: Opaque }), T.Object({ warnings: T.Array(T.String()) }));
 export const containerPrune = command("scheduler.container.prune.v1", T.Object({ filters: Filters }),
   T.Object({ ids: T.Array(Id), spaceReclaimed: T.Integer() }));
 
@@ -103,6 +105,8 @@ export const nodeContainerStop = command("node.container.stop.v1",
 export const nodeContainerKill = command("node.container.kill.v1", T.Object({ ...Target, signal: T.String() }), Empty);
 export const nodeContainerPause = command("node.container.pause.v1", T.Object({ ...Target, paused: T.Boolean() }), T.Object({ state: ContainerState, seq: T.Integer() }));
 export const nodeContainerRename = command("node.container.rename.v1", T.Object({ ...Target, name: T.String() }), Empty);
+/** `hostConfig` in place of the one before; limits hold at once for a container that runs. */
+export const nodeContainerUpdate = command("node.container.update.v1", T.Object({ ...Target, hostConfig: Opaque }), Empty);
 export const nodeContainerRemove = command("node.container.remove.v1", T.Object({ ...Target, force: T.Boolean(), volumes: T.Boolean() }), T.Object({ removedVolumes: T.Array(T.String()) }));
 /** Diffs the writable layer into the image store. */
 export const nodeContainerDiff = command("node.container.diff.v1", T.Object({ ...Target, pause: T.Boolean() }),

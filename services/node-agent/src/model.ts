@@ -3,7 +3,7 @@ import type { ContainerConfig, ContainerState, EndpointSettings, HostConfig, Mou
 import type { PortBinding } from "@gantry/network";
 import type { AttachOptions, RunningContainer } from "@gantry/runtime";
 
-/** What the scheduler asked for, written once: `spec.json` in the container's directory. */
+/** What the scheduler asked for: `spec.json` in the container's directory. Only `docker update` changes it. */
 export interface StoredSpec {
   readonly id: string;
   readonly config: ContainerConfig;
@@ -57,7 +57,7 @@ export interface Waiter {
 export interface Entry {
   readonly id: string;
   readonly dir: string;
-  readonly spec: StoredSpec;
+  spec: StoredSpec;
   readonly stored: StoredState;
   running: RunningContainer | null;
   /** Settles when the end of the running process was dealt with: network released, state written, report sent. */

@@ -51,11 +51,15 @@ export class ContainerStore {
 
   async create(spec: StoredSpec, state: StoredState): Promise<void> {
     await mkdir(this.dir(spec.id), { mode: 0o710 });
-    await Promise.all([this.#write(spec.id, "spec.json", spec), this.save(spec.id, state)]);
+    await Promise.all([this.saveSpec(spec), this.save(spec.id, state)]);
   }
 
   save(id: string, state: StoredState): Promise<void> {
     return this.#write(id, "state.json", state);
+  }
+
+  saveSpec(spec: StoredSpec): Promise<void> {
+    return this.#write(spec.id, "spec.json", spec);
   }
 
   /** Not replaced by rename: a torn one is none. */

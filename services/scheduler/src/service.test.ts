@@ -3,7 +3,7 @@ import { after, before, test } from "node:test";
 import { createLocalBus, LocalBroker, on, type Bus } from "@gantry/bus";
 import {
   containerCreate, containerInspect, containerKill, containerList, containerLocate, containerPause, containerPrune, containerRemove, containerRename, containersUsingImage, containerStart,
-  containerStop, dockerEvent, fail, imageResolve, networkCreate, networkInspect, networkList, networkRemove, nodeContainerReport, schedulerInfo, volumeCreate, volumeInspect, volumeList,
+  containerStop, containerUpdate, dockerEvent, fail, imageResolve, networkCreate, networkInspect, networkList, networkRemove, nodeContainerReport, schedulerInfo, volumeCreate, volumeInspect, volumeList,
   volumePrune, volumeRemove, type DockerEvent,
 } from "@gantry/contracts";
 import { openDatabase, type Database } from "@gantry/database";
@@ -52,7 +52,7 @@ async function create(body: Record<string, unknown> = {}, name: string | null = 
   await s.bus.call(containerCreate, { id, name, body: { Image: "busybox", ...body } });
   return id;
 }
-const inspect = async (ref: string) => (await s.bus.call(containerInspect, { ref, size: false })).container as { State: { Status: string; ExitCode: number }; Name: string; HostConfig: { NetworkMode: string }; Mounts: { Source: string }[] };
+const inspect = async (ref: string) => (await s.bus.call(containerInspect, { ref, size: false })).container as { State: { Status: string; ExitCode: number }; Name: string; HostConfig: { NetworkMode: string; Memory: number; MemorySwap: number; RestartPolicy: { Name: string } }; Mounts: { Source: string }[] };
 const gone = (ref: string) => waitFor(() => inspect(ref).then(() => false, () => true));
 const status = (ref: string, wanted: string) => waitFor(async () => (await inspect(ref)).State.Status === wanted);
 const told = (id: string) => s.events.filter((event) => event.Actor.ID === id).map((event) => event.Action);
@@ -77,6 +77,22 @@ test("a container's life, its names and its events", async () => {
   assert.deepEqual(told(id), ["create", "start", "pause", "unpause", "rename", "die", "stop", "destroy"]);
   await assert.rejects(inspect("web2"), { code: "NO_SUCH_CONTAINER", message: "No such container: web2" });
   assert.deepEqual((await s.bus.call(volumeList, { filters: {} })).volumes, []);
+});
+
+test("an update is what the node carried out", async () => {
+  const id = await create({ HostConfig: { Memory: 64 << 20 } });
+  const body = { Memory: 32 << 20, RestartPolicy: { Name: "always" } };
+  s.node.failure = fail("INVALID", "Cannot update container");
+  await assert.rejects(s.bus.call(containerUpdate, { ref: id, body }), { code: "INVALID" });
+  s.node.failure = null;
+  assert.equal((await inspect(id)).HostConfig.Memory, 64 << 20);
+  assert.deepEqual(await s.bus.call(containerUpdate, { ref: id, body }), { warnings: [] });
+  const { HostConfig } = await inspect(id);
+  assert.deepEqual([HostConfig.Memory, HostConfig.MemorySwap, HostConfig.RestartPolicy.Name], [32 << 20, 128 << 20, "always"]);
+  assert.deepEqual(s.node.updates.map((update) => update["Memory"]), [32 << 20]);
+  await waitFor(() => told(id).includes("update"));
+  await assert.rejects(s.bus.call(containerUpdate, { ref: "nobody", body }), { code: "NO_SUCH_CONTAINER" });
+  await s.bus.call(containerRemove, { ref: id, force: true, volumes: false });
 });
 
 test("older reports change nothing, and each death is told once", async () => {

@@ -1,6 +1,6 @@
 import {
   containerCommit, containerCreate, containerInspect, containerKill, containerList, containerPause, containerPrune, containerRemove, containerRename,
-  containerRestart, containerStart, containerStop, fail, nodeContainerChanges, nodeContainerResize, nodeContainerTop, statusOf,
+  containerRestart, containerStart, containerStop, containerUpdate, fail, nodeContainerChanges, nodeContainerResize, nodeContainerTop, statusOf,
 } from "@gantry/contracts";
 import { isGantryError, newId } from "@gantry/kernel";
 import { parseAnyReference } from "@gantry/oci";
@@ -64,6 +64,10 @@ export function containerRoutes(backend: ContainersBackend): Route[] {
       if (name === "") throw fail("INVALID", "Neither old nor new names may be empty");
       await bus.call(containerRename, { ref: x.param("id"), name });
       return x.empty();
+    } },
+    { method: "POST", path: "/containers/:id/update", handle: async (x) => {
+      const { warnings } = await bus.call(containerUpdate, { ref: x.param("id"), body: await x.body() ?? {} });
+      return x.json({ Warnings: warnings });
     } },
     ...([true, false] as const).map((paused): Route => ({ method: "POST", path: `/containers/:id/${paused ? "pause" : "unpause"}`, handle: async (x) => {
       await bus.call(containerPause, { ref: x.param("id"), paused });

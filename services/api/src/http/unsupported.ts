@@ -15,7 +15,6 @@ const SWARM_ONLY: readonly [Method, string][] = [
 const NOT_IMPLEMENTED: readonly [Method, string, string][] = [
   ["POST", "/swarm/init", "swarm mode is not implemented"],
   ["POST", "/swarm/join", "swarm mode is not implemented"],
-  ["POST", "/containers/:id/update", "updating a container's resources or restart policy is not implemented"],
   ["GET", "/plugins/privileges", "plugins are not implemented"],
   ["POST", "/plugins/pull", "plugins are not implemented"],
   ["POST", "/plugins/create", "plugins are not implemented"],

@@ -1,7 +1,7 @@
 import { on, type Route } from "@gantry/bus";
 import {
   fail, nodeContainerChanges, nodeContainerCreate, nodeContainerDiff, nodeContainerKill, nodeContainerPause, nodeContainerRemove, nodeContainerRename,
-  nodeContainerResize, nodeContainerSize, nodeContainerStart, nodeContainerStop, nodeContainerTop,
+  nodeContainerResize, nodeContainerSize, nodeContainerStart, nodeContainerStop, nodeContainerTop, nodeContainerUpdate, type HostConfig,
 } from "@gantry/contracts";
 import { checkEpoch, entryOf, type Agent } from "../context.ts";
 import { createContainer } from "../create.ts";
@@ -12,6 +12,7 @@ import { report } from "../reports.ts";
 import { startContainer } from "../start.ts";
 import { killContainer, pauseContainer, stopContainer } from "../stop.ts";
 import { top } from "../top.ts";
+import { updateContainer } from "../update.ts";
 
 const KIND = { modified: 0, added: 1, deleted: 2 } as const;
 
@@ -77,6 +78,14 @@ export function containerRoutes(agent: Agent): Route[] {
       return agent.order.run(entry.id, async () => {
         entry.stored.name = body.name;
         await agent.store.save(entry.id, entry.stored);
+        return {};
+      });
+    }),
+
+    on(nodeContainerUpdate, async (body) => {
+      const entry = commanded(body);
+      return agent.order.run(entry.id, async () => {
+        await updateContainer(agent, entry, body.hostConfig as unknown as HostConfig);
         return {};
       });
     }),

@@ -6,7 +6,7 @@ import type { Writable } from "node:stream";
 import { rfc3339Nano } from "@gantry/kernel";
 import { cgroupDirectory, cgroupLayout, type CgroupController, type CgroupLayout } from "@gantry/runtime";
 import { entryOf, type Agent } from "../context.ts";
-import { cgroupOf } from "../spec/resources.ts";
+import { cgroupPath } from "../spec/resources.ts";
 import { blkioBytes, ioStat, keyed, netDev, statsBody, systemCpu, type Sample } from "../domain/stats.ts";
 import type { Entry } from "../model.ts";
 
@@ -17,8 +17,7 @@ const NO_LIMIT = 2 ** 62;
 async function sample(agent: Agent, entry: Entry, layout: CgroupLayout): Promise<Sample | null> {
   const { running } = entry;
   if (!running) return null;
-  const parent = entry.spec.hostConfig.CgroupParent === "" ? agent.cgroupParent : entry.spec.hostConfig.CgroupParent.replace(/^\/+|\/+$/g, "");
-  const path = cgroupOf(entry.spec.hostConfig, `${parent}/${entry.id}`, []).path;
+  const path = cgroupPath(entry.spec.hostConfig, agent.cgroupParent, entry.id);
   const read = async (controller: CgroupController, file: string) => {
     const dir = cgroupDirectory(layout, controller, path);
     return dir === null ? null : readFile(join(dir, file), "utf8").catch(() => null);

@@ -63,10 +63,10 @@ test("security options", () => {
   assert.throws(() => readSecurityOptions(["seccomp={"], false), /Decoding seccomp profile failed/);
 });
 
-test("limits: swap follows memory, CPUs become a quota", () => {
+test("limits: memory and swap, CPUs become a quota", () => {
   const limits = (over: Partial<HostConfig>) => cgroupOf(host(over), "p", []);
   assert.deepEqual([limits({}).memory, limits({}).memorySwap, limits({}).cpuQuota, limits({}).pids], [null, null, null, null]);
-  assert.deepEqual([limits({ Memory: 1e8 }).memory, limits({ Memory: 1e8 }).memorySwap, limits({ Memory: 1e8, MemorySwap: -1 }).memorySwap], [1e8, 2e8, -1]);
+  assert.deepEqual([limits({ Memory: 1e8 }).memory, limits({ Memory: 1e8, MemorySwap: 2e8 }).memorySwap, limits({ Memory: 1e8, MemorySwap: -1 }).memorySwap], [1e8, 2e8, -1]);
   assert.deepEqual([limits({ NanoCpus: 1.5e9 }).cpuQuota, limits({ NanoCpus: 1.5e9 }).cpuPeriod], [150_000, 100_000]);
   assert.deepEqual([limits({ PidsLimit: 10 }).pids, limits({ PidsLimit: -1 }).pids, limits({ CpuQuota: -1 }).cpuQuota], [10, null, -1]);
   assert.ok(limits({}).deviceRules.includes("c 1:3 rwm") && !limits({}).deviceRules.includes("a *:* rwm"));

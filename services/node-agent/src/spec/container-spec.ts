@@ -3,7 +3,7 @@ import { DEFAULT_DEVICES, DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from "@
 import type { ContainerSpec, Device, IdMapping, Mount, NetworkInterface, Rootfs } from "@gantry/runtime";
 import { capabilitiesOf } from "./capabilities.ts";
 import { containerEnvironment } from "./environment.ts";
-import { cgroupOf } from "./resources.ts";
+import { cgroupOf, cgroupPath } from "./resources.ts";
 import { readSecurityOptions } from "./security.ts";
 
 export interface SpecInputs {
@@ -33,7 +33,6 @@ export function containerSpec(inputs: SpecInputs): ContainerSpec {
   const { config, hostConfig: host } = inputs;
   const security = readSecurityOptions(host.SecurityOpt ?? [], host.Privileged);
   const open = host.Privileged || security.systemPathsUnconfined;
-  const parent = host.CgroupParent === "" ? inputs.cgroupParent : host.CgroupParent.replace(/^\/+|\/+$/g, "");
   const [height, width] = host.ConsoleSize;
   return {
     id: inputs.id,
@@ -76,7 +75,7 @@ export function containerSpec(inputs: SpecInputs): ContainerSpec {
     readonlyPaths: open ? [] : host.ReadonlyPaths ?? [...DEFAULT_READONLY_PATHS],
     privileged: host.Privileged,
     init: host.Init === true,
-    cgroup: cgroupOf(host, `${parent}/${inputs.id}`, inputs.devices),
+    cgroup: cgroupOf(host, cgroupPath(host, inputs.cgroupParent, inputs.id), inputs.devices),
     oomScoreAdj: host.OomScoreAdj === 0 ? null : host.OomScoreAdj,
     umask: null,
     stopSignal: config.StopSignal === "" ? "SIGTERM" : config.StopSignal,

@@ -5,14 +5,18 @@ const CPU_PERIOD = 100_000;
 
 const positive = (value: number) => (value > 0 ? value : null);
 
+/** Where a container's cgroup is in each hierarchy. `parent` is the agent's own, for a container that names none (`--cgroup-parent`). */
+export function cgroupPath(host: Pick<HostConfig, "CgroupParent">, parent: string, id: string): string {
+  return `${host.CgroupParent === "" ? parent : host.CgroupParent.replace(/^\/+|\/+$/g, "")}/${id}`;
+}
+
 /** Limits of a container. `path` is its cgroup, relative to each hierarchy. */
 export function cgroupOf(host: HostConfig, path: string, devices: readonly { type: string; major: number; minor: number; access: string }[]): Cgroup {
   const fromCpus = host.NanoCpus > 0;
   return {
     path,
     memory: positive(host.Memory),
-    // Docker's rule: nothing said about swap means as much again as memory.
-    memorySwap: host.MemorySwap !== 0 ? host.MemorySwap : host.Memory > 0 ? host.Memory * 2 : null,
+    memorySwap: host.MemorySwap !== 0 ? host.MemorySwap : null,
     memoryReservation: positive(host.MemoryReservation),
     pids: host.PidsLimit !== null && host.PidsLimit > 0 ? host.PidsLimit : null,
     cpuShares: positive(host.CpuShares),

@@ -157,6 +157,11 @@ function readMount(value: unknown, field: string): MountSpec {
   };
 }
 
+/** MemorySwap as Docker keeps it: where nothing was said of swap, as much again as memory. */
+export function swapOf({ Memory, MemorySwap }: Pick<HostConfig, "Memory" | "MemorySwap">): number {
+  return Memory > 0 && MemorySwap === 0 ? Memory * 2 : MemorySwap;
+}
+
 const MINIMUM_MEMORY = 6 * 1024 * 1024;
 
 /** Refuses what contradicts itself, in Docker's words. */

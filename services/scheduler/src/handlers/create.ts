@@ -12,7 +12,7 @@ import { readConstraints, type Constraint } from "../domain/constraints.ts";
 import { checkConfig, imageConfigOf, mergeConfig, readConfig } from "../domain/config.ts";
 import { fixedPorts, limitsOf, reservedBy } from "../domain/demand.ts";
 import { checkEndpoint, networkModeOf, wantedNetworks, type WantedNetworks } from "../domain/endpoints.ts";
-import { checkHostConfig, readHostConfig } from "../domain/host-config.ts";
+import { checkHostConfig, readHostConfig, swapOf } from "../domain/host-config.ts";
 import { parseVolumesFrom, resolveMounts } from "../domain/mounts.ts";
 import { checkPlatform } from "../domain/image-platform.ts";
 import { checkName, generateName, nameInUse } from "../domain/names.ts";
@@ -47,6 +47,7 @@ export function createRoutes(context: Context): Route[] {
     const networking = object(body["NetworkingConfig"], "NetworkingConfig");
     if (user.Image === "") throw fail("INVALID", "no image specified");
     checkHostConfig(host);
+    host.MemorySwap = swapOf(host);
     host.NetworkMode = networkModeOf(host.NetworkMode);
     const wanted = wantedNetworks(host, networking, string(body, "MacAddress"));
     const image = await context.bus.call(imageResolve, { ref: user.Image });

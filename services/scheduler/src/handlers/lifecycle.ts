@@ -1,7 +1,7 @@
 import { on, type Route } from "@gantry/bus";
 import {
-  containerKill, containerPause, containerRename, containerRestart, containerStart, containerStop, fail, nodeContainerKill, nodeContainerPause,
-  nodeContainerRename, nodeContainerStart, nodeContainerStop, parseSignal, type ContainerState,
+  containerKill, containerPause, containerRename, containerRestart, containerStart, containerStop, containerUpdate, fail, nodeContainerKill, nodeContainerPause,
+  nodeContainerRename, nodeContainerStart, nodeContainerStop, nodeContainerUpdate, parseSignal, type ContainerState,
 } from "@gantry/contracts";
 import { isGantryError } from "@gantry/kernel";
 import { applyState } from "../apply-state.ts";
@@ -10,7 +10,8 @@ import { emitContainer } from "../docker-events.ts";
 import { checkName, nameInUse } from "../domain/names.ts";
 import type { ContainerRecord } from "../domain/record.ts";
 import { isRunning } from "../domain/state.ts";
-import { getContainer, nameOwner, resolveContainer, saveName } from "../store/containers.ts";
+import { updatedHostConfig } from "../domain/update.ts";
+import { getContainer, nameOwner, resolveContainer, saveName, saveSpec } from "../store/containers.ts";
 import { afterFailedStart, afterState } from "./auto-remove.ts";
 import { removeContainer } from "./remove.ts";
 
@@ -103,6 +104,20 @@ export function lifecycleRoutes(context: Context): Route[] {
       const reply = await callNode(context, record.nodeId, nodeContainerPause, { id: record.id, epoch: context.leader.epoch, paused }, { key: `${messageId}/pause` });
       await take(context, record, reply.state, reply.seq, null);
       return {};
+    }),
+
+    on(containerUpdate, async ({ ref, body }, { messageId }) => {
+      const record = await find(ref);
+      if (record.state.status === "removing" || record.state.status === "dead") throw fail("CONFLICT", 'container is marked for removal and cannot be "update"');
+      const hostConfig = updatedHostConfig(record.spec.hostConfig, body);
+      // The node first: what it cannot do does not become what the container should be.
+      await callNode(context, record.nodeId, nodeContainerUpdate, { id: record.id, epoch: context.leader.epoch, hostConfig: { ...hostConfig } }, { key: `${messageId}/update` });
+      await context.leader.transaction(async (tx, outbox) => {
+        const now = await resolveContainer(tx, record.id);
+        await saveSpec(tx, now.id, { ...now.spec, hostConfig });
+        await emitContainer(outbox, context.clock, now, "update");
+      });
+      return { warnings: [] };
     }),
 
     on(containerRename, async ({ ref, name: given }, { redelivered }) => {

@@ -1,7 +1,7 @@
 import { on, type Bus } from "@gantry/bus";
 import {
   fail, nodeContainerCreate, nodeContainerKill, nodeContainerPause, nodeContainerRemove, nodeContainerRename, nodeContainerReport, nodeContainerSize, nodeContainerStart,
-  nodeContainerStop, nodeNetworkCreate, nodeNetworkRemove, nodeRegister, nodeResync, nodeVolumeCreate, nodeVolumeRemove, type ContainerState,
+  nodeContainerStop, nodeContainerUpdate, nodeNetworkCreate, nodeNetworkRemove, nodeRegister, nodeResync, nodeVolumeCreate, nodeVolumeRemove, type ContainerState,
 } from "@gantry/contracts";
 import { rfc3339Nano, systemClock } from "@gantry/kernel";
 
@@ -11,6 +11,8 @@ export class PaperNode {
   readonly epochs: number[] = [];
   /** How often each was started. */
   readonly starts = new Map<string, number>();
+  /** HostConfigs of updates, in order. */
+  readonly updates: Record<string, unknown>[] = [];
   readonly volumes = new Set<string>();
   /** Thrown by the next start. */
   failure: Error | null = null;
@@ -79,6 +81,12 @@ export class PaperNode {
       on(nodeContainerKill, async ({ id }) => { await this.dies(id, 137); return {}; }),
       on(nodeContainerPause, async ({ id, paused }) => this.change(id, { status: paused ? "paused" : "running" })),
       on(nodeContainerRename, async () => ({})),
+      on(nodeContainerUpdate, async ({ id, hostConfig }) => {
+        this.change(id, {});
+        if (this.failure) throw this.failure;
+        this.updates.push(hostConfig);
+        return {};
+      }),
       on(nodeContainerRemove, async ({ id, volumes }) => {
         const known = this.containers.get(id);
         if (!known) throw fail("NO_SUCH_CONTAINER", `No such container: ${id}`);
