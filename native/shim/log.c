@@ -3,6 +3,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -48,9 +49,13 @@ static off_t repair(int fd, struct err *err)
 	return ftruncate(fd, good) < 0 ? err_set(err, errno, "truncate the log: %s", strerror(errno)) : good;
 }
 
-int log_open(struct log *log, int dirfd, const char *name, struct err *err)
+static const char NAME[] = "log";
+
+int log_open(struct log *log, int dir, struct log_bound bound, struct err *err)
 {
-	log->fd = openat(dirfd, name, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	log->dir = dir;
+	log->bound = bound;
+	log->fd = openat(dir, NAME, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
 	if (log->fd < 0)
 		return err_set(err, errno, "open the log: %s", strerror(errno));
 	off_t size = repair(log->fd, err);
@@ -58,10 +63,38 @@ int log_open(struct log *log, int dirfd, const char *name, struct err *err)
 	return size < 0 ? -1 : 0;
 }
 
+/* The name of the n-th file, the newest being the 0th. */
+static const char *name_of(char out[24], uint32_t n)
+{
+	if (n == 0)
+		return NAME;
+	snprintf(out, 24, "%s.%u", NAME, n);
+	return out;
+}
+
+/* Begins a new file. Where none can be made, the one that is full is emptied instead: the bound holds in any case. */
+static void rotate(struct log *log)
+{
+	char from[24], to[24];
+	for (uint32_t n = log->bound.max_files - 1; n > 0; n--)
+		renameat(log->dir, name_of(from, n - 1), log->dir, name_of(to, n)); /* there may be a gap */
+	unlinkat(log->dir, NAME, 0); /* of a single file */
+	int fd = openat(log->dir, NAME, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0640);
+	if (fd >= 0) {
+		close(log->fd);
+		log->fd = fd;
+	} else if (ftruncate(log->fd, 0) < 0) {
+		close(log->fd);
+		log->fd = -1;
+	}
+	log->size = 0;
+}
+
 #define BATCH 64
 struct batch {
 	struct log *log;
 	int n;
+	int64_t bytes;
 	struct header headers[BATCH];
 	uint32_t trailers[BATCH];
 	struct iovec iov[BATCH * 4];
@@ -84,6 +117,7 @@ static void flush(struct batch *b)
 				b->log->fd = -1;
 			}
 			b->n = b->n_iov = 0;
+			b->bytes = 0;
 			return;
 		}
 		written += n;
@@ -96,6 +130,7 @@ static void flush(struct batch *b)
 	}
 	b->log->size += written;
 	b->n = b->n_iov = 0;
+	b->bytes = 0;
 }
 
 static void put(struct batch *b, const void *data, size_t len)
@@ -107,6 +142,14 @@ static void put(struct batch *b, const void *data, size_t len)
 static void record(struct batch *b, int stream, bool partial, int64_t time, const uint8_t *a, size_t a_len, const uint8_t *c, size_t c_len)
 {
 	uint32_t length = (uint32_t)(a_len + c_len);
+	struct log *log = b->log;
+	int64_t bytes = (int64_t)(LOG_HEADER + LOG_TRAILER) + length;
+	if (log->bound.max_bytes > 0 && log->size + b->bytes > 0 && log->size + b->bytes + bytes > log->bound.max_bytes) {
+		flush(b);
+		if (log->fd >= 0)
+			rotate(log);
+	}
+	b->bytes += bytes;
 	b->headers[b->n] = (struct header){ htole64((uint64_t)time), htole32(length), (uint8_t)stream, partial, htole16(LOG_MAGIC) };
 	b->trailers[b->n] = htole32(length);
 	put(b, &b->headers[b->n], LOG_HEADER);
@@ -135,6 +178,7 @@ void log_write(struct log *log, int stream, const uint8_t *data, size_t len, int
 	struct batch b;
 	b.log = log;
 	b.n = b.n_iov = 0;
+	b.bytes = 0;
 	while (len > 0) {
 		size_t room = LOG_LINE_MAX - line->len;
 		const uint8_t *newline = memchr(data, '\n', len < room ? len : room);
@@ -163,6 +207,7 @@ void log_end(struct log *log, int stream, int64_t time)
 		struct batch b;
 		b.log = log;
 		b.n = b.n_iov = 0;
+		b.bytes = 0;
 		record(&b, stream, false, time, line->buf, line->len, NULL, 0);
 		flush(&b);
 		line->len = 0;

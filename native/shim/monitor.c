@@ -177,7 +177,7 @@ static int open_dir(struct err *err)
 	if (io_set_nonblock(M.listen.fd, err) < 0)
 		return -1;
 	loop_watch(&M.listen, EPOLLIN);
-	return M.spec.log ? log_open(&M.log, M.dir, "log", err) : 0;
+	return M.spec.log ? log_open(&M.log, M.dir, M.spec.log_bound, err) : 0;
 }
 
 static int choose_filter(struct err *err)

@@ -270,6 +270,12 @@ int spec_decode(struct rd *r, struct spec *s, struct err *err)
 	s->umask = maybe_i64(r);
 	s->stop_signal = rd_str(r);
 	s->log = rd_bool(r);
+	if (s->log) {
+		s->log_bound.max_bytes = rd_i64(r);
+		s->log_bound.max_files = rd_u32(r);
+		if (s->log_bound.max_bytes < 0 || s->log_bound.max_files < 1)
+			return malformed(err);
+	}
 	if (r->bad || r->at != r->end)
 		return malformed(err);
 	return check(s, err);

@@ -55,6 +55,11 @@ struct seccomp_spec {
 	struct seccomp_rule *rules;
 };
 
+struct log_bound {
+	int64_t max_bytes; /* of one file; 0: no bound */
+	uint32_t max_files; /* 1 or more */
+};
+
 struct spec {
 	const char *id, *dir;
 	struct strs args, env;
@@ -83,6 +88,7 @@ struct spec {
 	struct maybe_i64 oom_score_adj, umask;
 	const char *stop_signal;
 	bool log;
+	struct log_bound log_bound;
 };
 
 struct exec_spec {

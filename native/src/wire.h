@@ -12,7 +12,7 @@
  *
  * A frame is u32 length of what follows, u8 kind, payload.
  */
-#define WIRE_VERSION 1u
+#define WIRE_VERSION 2u
 #define WIRE_MAX_FRAME (16u << 20)
 #define WIRE_HEADER 5u
 

@@ -13,13 +13,13 @@ static int dirfd;
 
 static void say(struct log *log, int stream, const char *text, int64_t time) { log_write(log, stream, (const uint8_t *)text, strlen(text), time); }
 
-/* "time stream flags data|" for each record. */
-static const char *dump(void)
+/* "time stream flags data|" for each record of one file. */
+static const char *dump_of(const char *name)
 {
 	static char out[1 << 20];
 	size_t used = 0;
 	char path[128];
-	snprintf(path, sizeof path, "%s/log", dir);
+	snprintf(path, sizeof path, "%s/%s", dir, name);
 	FILE *f = fopen(path, "r");
 	CHECK(f != NULL);
 	uint8_t h[LOG_HEADER];
@@ -39,6 +39,8 @@ static const char *dump(void)
 	return out;
 }
 
+static const char *dump(void) { return dump_of("log"); }
+
 static void done(struct log *log)
 {
 	log_end(log, 1, 9);
@@ -50,7 +52,7 @@ static void fresh(struct log *log)
 {
 	unlinkat(dirfd, "log", 0);
 	*log = (struct log){ .fd = -1 };
-	OK(log_open(log, dirfd, "log", &err));
+	OK(log_open(log, dirfd, (struct log_bound){ 0, 1 }, &err));
 }
 
 static void lines(void)
@@ -107,17 +109,53 @@ static void torn(void)
 		say(&log, 1, "whole\nbroken\n", 1);
 		CHECK(fstat(log.fd, &st) == 0 && ftruncate(log.fd, st.st_size - cut) == 0);
 		close(log.fd);
-		OK(log_open(&log, dirfd, "log", &err));
+		OK(log_open(&log, dirfd, (struct log_bound){ 0, 1 }, &err));
 		say(&log, 1, "after\n", 2);
 		STR(dump(), "1 1 0 whole|2 1 0 after|");
 		close(log.fd);
 	}
 	/* Not a log at all. */
 	put_file(dir, "log", "nothing of the kind, and long enough to be taken for a record of some sort\n");
-	OK(log_open(&log, dirfd, "log", &err));
+	OK(log_open(&log, dirfd, (struct log_bound){ 0, 1 }, &err));
 	say(&log, 2, "x\n", 1);
 	STR(dump(), "1 2 0 x|");
 	close(log.fd);
+}
+
+/* A record has 20 bytes and its line: three lines of four letters are 72 bytes. */
+static void bounded(void)
+{
+	struct log log = { .fd = -1 };
+	unlinkat(dirfd, "log", 0);
+	OK(log_open(&log, dirfd, (struct log_bound){ 72, 3 }, &err));
+	say(&log, 1, "aaaa\nbbbb\ncccc\n", 1);
+	STR(dump(), "1 1 0 aaaa|1 1 0 bbbb|1 1 0 cccc|");
+	CHECK(faccessat(dirfd, "log.1", F_OK, 0) < 0);
+	say(&log, 1, "dddd\neee", 2);
+	STR(dump_of("log.1"), "1 1 0 aaaa|1 1 0 bbbb|1 1 0 cccc|");
+	STR(dump(), "2 1 0 dddd|");
+	say(&log, 1, "e\nffff\ngggg\nhhhh\niiii\njjjj\nkkkk\n", 3);
+	STR(dump_of("log.2"), "2 1 0 dddd|3 1 0 eeee|3 1 0 ffff|");
+	STR(dump_of("log.1"), "3 1 0 gggg|3 1 0 hhhh|3 1 0 iiii|");
+	STR(dump(), "3 1 0 jjjj|3 1 0 kkkk|");
+	CHECK(faccessat(dirfd, "log.3", F_OK, 0) < 0);
+	done(&log);
+	/* Opened again it goes on; a line longer than the bound has a file of its own. */
+	OK(log_open(&log, dirfd, (struct log_bound){ 72, 2 }, &err));
+	say(&log, 2, "a line that is longer than all of the seventy-two bytes that a file may have\nx\n", 4);
+	STR(dump_of("log.1"), "4 2 0 a line that is longer than all of the seventy-two bytes that a file may have|");
+	STR(dump(), "4 2 0 x|");
+	done(&log);
+	/* One file is begun anew. */
+	OK(log_open(&log, dirfd, (struct log_bound){ 72, 1 }, &err));
+	say(&log, 1, "aaaa\nbbbb\ncccc\n", 5);
+	STR(dump(), "5 1 0 cccc|");
+	done(&log);
+	for (int n = 1; n < 4; n++) {
+		char name[8];
+		snprintf(name, sizeof name, "log.%d", n);
+		unlinkat(dirfd, name, 0);
+	}
 }
 
 static void full_disk(void)
@@ -144,6 +182,7 @@ int main(void)
 	lines();
 	long_lines();
 	torn();
+	bounded();
 	full_disk();
 	remove_dir(dir);
 	return 0;

@@ -87,7 +87,12 @@ int main(void)
 	}
 	L(p, masked_paths); L(p, readonly_paths); B(p, privileged); B(p, init);
 	cgroup(&p->cgroup);
-	M(p, oom_score_adj); M(p, umask); S(p, stop_signal); B(p, log);
+	M(p, oom_score_adj); M(p, umask); S(p, stop_signal);
+	if (p->log) {
+		I(&p->log_bound, max_bytes); I(&p->log_bound, max_files);
+	} else {
+		s("log", NULL);
+	}
 	arena_free(&arena);
 	return 0;
 }

@@ -14,4 +14,5 @@ export * from "./build.ts";
 export * from "./events.ts";
 export * from "./consumers.ts";
 export * from "./docker.ts";
+export * from "./log-bound.ts";
 export * from "./signals.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { appendFile, truncate, stat } from "node:fs/promises";
+import { appendFile, readdir, stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { type LogOptions, readLog } from "./index.ts";
@@ -80,5 +80,48 @@ test("a torn record at the end is not shown; no log is none", async () => {
   assert.deepEqual(await lines(spec.dir), ["1", "2"]);
   await appendFile(path, "x".repeat(50));
   await assert.rejects(lines(spec.dir), /damaged/);
-  assert.deepEqual(await lines((await rig.run(["echo", "x"], { log: false })).spec.dir), []);
+  assert.deepEqual(await lines((await rig.run(["echo", "x"], { log: null })).spec.dir), []);
+});
+
+test("a bounded log keeps the newest of it, in the order it was written", async () => {
+  const { spec } = await rig.run(["sh", "-c", "seq 1 10000"], { log: { maxBytes: 20_000, maxFiles: 3 } });
+  const sizes = await Promise.all(["log", "log.1", "log.2"].map(async (name) => (await stat(join(spec.dir, name))).size));
+  assert.ok(sizes.every((size) => size > 0 && size <= 20_000), String(sizes));
+  assert.deepEqual((await readdir(spec.dir)).filter((name) => name.startsWith("log")).toSorted(), ["log", "log.1", "log.2"]);
+  const all = await lines(spec.dir);
+  assert.ok(all.length > 1_600 && all.length < 2_500, String(all.length));
+  assert.deepEqual(all, Array.from({ length: all.length }, (_, i) => String(10_000 - all.length + 1 + i)));
+  for (const tail of [0, 1, 500, 1_000, 1_500]) assert.deepEqual(await lines(spec.dir, { tail }), all.slice(all.length - tail));
+  assert.deepEqual(await lines(spec.dir, { tail: 100_000 }), all);
+});
+
+test("following goes on from file to file, and misses nothing while it keeps up", async () => {
+  const spec = await rig.spec(["sh", "-c", "i=0; while read x; do seq $((i * 100 + 1)) $((i * 100 + 100)); i=$((i + 1)); done"], { openStdin: true, stdinOnce: true, log: { maxBytes: 5_000, maxFiles: 2 } });
+  const { attached } = await rig.runtime.start(spec, { attach: [{ stdin: true, stdout: false, stderr: false }] });
+  const input = attached[0]!.resume();
+  input.write("go\n");
+  const got: string[] = [];
+  for await (const record of readLog(spec.dir, { follow: true })) {
+    got.push(record.data.toString());
+    // 100 lines are about half a file.
+    if (got.length === 3_000) input.end();
+    else if (got.length % 100 === 0) input.write("go\n");
+  }
+  assert.deepEqual(got, Array.from({ length: 3_000 }, (_, i) => String(i + 1)));
+});
+
+test("one who is slower than the bound goes on with what is left, to the end", async () => {
+  const spec = await rig.spec(["sh", "-c", "echo 0; read x; seq 1 20000; read x"], { openStdin: true, log: { maxBytes: 10_000, maxFiles: 2 } });
+  const { attached } = await rig.runtime.start(spec, { attach: [{ stdin: true, stdout: true, stderr: true }] });
+  await seen(attached[0]!, "0");
+  const reader = readLog(spec.dir, { follow: true });
+  assert.equal((await reader.next()).value?.data.toString(), "0");
+  attached[0]!.write("go\n");
+  await seen(attached[0]!, "20000\n");
+  attached[0]!.end("end\n");
+  const rest: number[] = [];
+  for await (const record of reader) rest.push(Number(record.data.toString()));
+  assert.equal(rest.at(-1), 20_000);
+  assert.ok(rest.length < 20_000);
+  for (let i = 1; i < rest.length; i++) assert.ok(rest[i]! > rest[i - 1]!);
 });

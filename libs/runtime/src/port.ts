@@ -1,4 +1,5 @@
 import type { Duplex } from "node:stream";
+import type { LogBound } from "@gantry/contracts";
 
 /**
  * What one container is to the monitor. The field names and their order are those of the wire format and of the C struct
@@ -53,8 +54,8 @@ export interface ContainerSpec {
   oomScoreAdj: number | null;
   umask: number | null;
   stopSignal: string;
-  /** Write stdout and stderr to `dir/log` (format: docs of native/shim/log.h). False for build steps. */
-  log: boolean;
+  /** Keep stdout and stderr in `dir/log` (format: native/shim/log.h); `maxBytes` 0: without a bound. null: not kept, as of build steps. */
+  log: LogBound | null;
 }
 
 export interface Rootfs {

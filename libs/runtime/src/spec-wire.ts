@@ -70,7 +70,7 @@ export function encodeStart(s: ContainerSpec, attach: number): Buffer {
   w.strs(s.maskedPaths).strs(s.readonlyPaths).bool(s.privileged).bool(s.init);
   cgroup(w, s.cgroup);
   w.maybe(s.oomScoreAdj, (v) => w.i64(v)).maybe(s.umask, (v) => w.i64(v));
-  w.str(s.stopSignal).bool(s.log);
+  w.str(s.stopSignal).maybe(s.log, (log) => w.i64(log.maxBytes).u32(log.maxFiles));
   return w.frame();
 }
 

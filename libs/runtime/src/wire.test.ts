@@ -25,7 +25,7 @@ const whole: ContainerSpec = {
     path: "p/c", memory: 9_007_199_254_740_991, memorySwap: -1, memoryReservation: null, pids: 0, cpuShares: 2, cpuQuota: null, cpuPeriod: 100_000,
     cpusetCpus: "0-1", cpusetMems: null, blkioWeight: 500, oomKillDisable: true, deviceRules: ["a *:* rwm"],
   },
-  oomScoreAdj: -999, umask: null, stopSignal: "SIGTERM", log: false,
+  oomScoreAdj: -999, umask: null, stopSignal: "SIGTERM", log: { maxBytes: 20_000_000, maxFiles: 5 },
 };
 
 /** As native/test/spec_print.c prints: names in C's spelling, in the port's order. */
@@ -42,7 +42,7 @@ before(() => { execFileSync("make", ["-s", "-j2", "-C", native, "build/test/spec
 
 test("the C side reads what this side writes, field by field", () => {
   const out = execFileSync(`${native}/build/test/spec_print`, { input: encodeStart(whole, 2), encoding: "utf8" });
-  assert.deepEqual(out.trimEnd().split("\n"), ["version 1", "attach 2", ...expected(whole, "")]);
+  assert.deepEqual(out.trimEnd().split("\n"), ["version 2", "attach 2", ...expected(whole, "")]);
 });
 
 test("a profile crosses as rules", () => {

@@ -1,7 +1,7 @@
 import { fail } from "@gantry/contracts";
 
 /** Of native/src/wire.h, where the format is described. */
-export const WIRE_VERSION = 1;
+export const WIRE_VERSION = 2;
 export const MAX_FRAME = 16 << 20;
 
 export const Kind = {

@@ -63,7 +63,7 @@ export class Rig implements AsyncDisposable {
         path: `${this.cgroupParent}/${id}`, memory: null, memorySwap: null, memoryReservation: null, pids: null, cpuShares: null, cpuQuota: null,
         cpuPeriod: null, cpusetCpus: null, cpusetMems: null, blkioWeight: null, oomKillDisable: false, deviceRules: [...DEFAULT_DEVICE_RULES],
       },
-      oomScoreAdj: null, umask: null, stopSignal: "SIGTERM", log: true,
+      oomScoreAdj: null, umask: null, stopSignal: "SIGTERM", log: { maxBytes: 0, maxFiles: 1 },
       ...change,
     };
   }

@@ -77,6 +77,6 @@ export function runSpec({ id, dir, args, env, run, rootfs, network, limits, cgro
     oomScoreAdj: null,
     umask: null,
     stopSignal: "SIGKILL",
-    log: false,
+    log: null,
   };
 }

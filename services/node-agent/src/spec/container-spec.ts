@@ -1,4 +1,4 @@
-import type { ContainerConfig, HostConfig } from "@gantry/contracts";
+import { logBoundOf, type ContainerConfig, type HostConfig } from "@gantry/contracts";
 import { DEFAULT_DEVICES, DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from "@gantry/runtime";
 import type { ContainerSpec, Device, IdMapping, Mount, NetworkInterface, Rootfs } from "@gantry/runtime";
 import { capabilitiesOf } from "./capabilities.ts";
@@ -79,7 +79,7 @@ export function containerSpec(inputs: SpecInputs): ContainerSpec {
     oomScoreAdj: host.OomScoreAdj === 0 ? null : host.OomScoreAdj,
     umask: null,
     stopSignal: config.StopSignal === "" ? "SIGTERM" : config.StopSignal,
-    log: host.LogConfig.Type !== "none",
+    log: logBoundOf(host.LogConfig),
   };
 }
 

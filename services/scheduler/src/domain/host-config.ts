@@ -1,6 +1,7 @@
 import type { DeviceMapping, DeviceRequest, HostConfig, MountSpec, PortMap, RestartPolicy, Ulimit } from "@gantry/contracts";
 import { fail } from "@gantry/contracts";
 import { checkPort } from "./config.ts";
+import { checkLogConfig } from "./log-config.ts";
 import { boolean, integer, list, map, nullable, object, string, stringMap, strings, type Json } from "./read.ts";
 
 const DEFAULT_SHM = 64 * 1024 * 1024;
@@ -207,6 +208,7 @@ export function checkHostConfig(host: HostConfig): void {
     throw invalid(`unknown or invalid runtime name: ${host.Runtime}`);
   }
   if ((host.DeviceRequests ?? []).length > 0) throw invalid(`could not select device driver "${host.DeviceRequests![0]!.Driver}" with capabilities: [${host.DeviceRequests![0]!.Capabilities.map((c) => `[${c.join(" ")}]`).join(" ")}]`);
+  checkLogConfig(host.LogConfig);
   checkModes(host);
 }
 
