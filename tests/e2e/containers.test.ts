@@ -82,6 +82,19 @@ test("logs, exec, top, cp, stop and the states of a container", async () => {
   assert.equal(await engine.ok(["ps", "-aq"]), "");
 });
 
+test("logs are bounded as --log-opt says; what is no option is refused in Docker's words", async () => {
+  await engine.ok(["run", "--name", "chatty", "--log-opt", "max-size=10k", "--log-opt", "max-file=2", "busybox", "seq", "1", "5000"]);
+  const kept = (await engine.ok(["logs", "chatty"])).split("\n");
+  assert.ok(kept.length > 300 && kept.length < 1_000, String(kept.length));
+  assert.deepEqual(kept, Array.from({ length: kept.length }, (_, i) => String(5_000 - kept.length + 1 + i)));
+  assert.deepEqual((await engine.ok(["logs", "--tail", "300", "chatty"])).split("\n"), kept.slice(-300));
+  await engine.ok(["rm", "chatty"]);
+  for (const [option, message] of [
+    ["max-size=lots", /invalid size: 'lots'/], ["max-file=0", /max-file cannot be less than 1/], ["colour=blue", /unknown log opt 'colour' for json-file log driver/],
+  ] as const) assert.match((await engine.docker(["create", "--log-opt", option, "busybox"])).stderr, message);
+  assert.match((await engine.docker(["create", "--log-driver", "pigeon", "busybox"])).stderr, /logger: no log driver named 'pigeon' is registered/);
+});
+
 test("update: limits hold at once, the restart policy from the next end on", async () => {
   const limit = "cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes";
   await engine.ok(["run", "-d", "--name", "changing", "-m", "64m", "--pids-limit", "20", "busybox", "sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.1; done"]);

@@ -36,7 +36,7 @@ test("arguments, environment and working directory in Docker's order", () => {
   const made = spec({ config: { Entrypoint: ["/e"], Cmd: ["a", "b"], Env: ["X=1", "PATH=/p"], Tty: true } });
   assert.deepEqual(made.args, ["/e", "a", "b"]);
   assert.deepEqual(made.env, ["PATH=/p", "HOSTNAME=abababababab", "TERM=xterm", "X=1"]);
-  assert.deepEqual([made.cwd, made.stopSignal, made.log, made.cgroup.path], ["/", "SIGTERM", true, `gantry-1/${"ab".repeat(32)}`]);
+  assert.deepEqual([made.cwd, made.stopSignal, made.log?.maxFiles, made.cgroup.path], ["/", "SIGTERM", 5, `gantry-1/${"ab".repeat(32)}`]);
   assert.deepEqual(containerEnvironment({ hostname: "", terminal: false, env: ["HOME=/h"] }), ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/h"]);
   assert.deepEqual(replaceEnv(["A=1", "B=2"], ["A", "C=3", "B=4"]), ["B=4", "C=3"]);
 });
