@@ -1,9 +1,13 @@
-/** Metrics of every process of a cluster, as Prometheus reads them. */
+/** Metrics of every process of a cluster, as Prometheus reads them, and the trace IDs of log lines; nothing is exported. */
 import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { waitFor } from "@gantry/testkit";
 import { requestSocket } from "../support/http.ts";
 import { checkAgainstCatalogue, metricsOf, sum, type Families } from "../support/metrics.ts";
+import { clientTrace, dockerWithin } from "../support/traces.ts";
 import { sharedTestbed } from "../testbed/shared.ts";
 import type { Testbed } from "../testbed/testbed.ts";
 
@@ -77,4 +81,14 @@ test("what a container and a build do is counted where it happens", async (t) =>
   assert.ok(grew("agent", "messaging_process_duration_seconds_count", { messaging_destination_name: "node.{id}", gantry_message_name: "node.container.start.v1" }) >= 2);
   assert.ok(total(after, "image-store", "gantry_image_store_layers_size_bytes") > 100_000);
   for (const families of after.values()) checkAgainstCatalogue(families);
+});
+
+test("log lines carry the client's trace ID from process to process, though nothing is exported", async (t) => {
+  const scratch = mkdtempSync(join(tmpdir(), "gantry-logs-"));
+  t.after(() => rmSync(scratch, { recursive: true }));
+  const client = clientTrace();
+  const built = await bed.docker(["build", "-q", "-"], { input: "FROM busybox\nLABEL logged=yes\n", env: dockerWithin(client, scratch) });
+  assert.equal(built.code, 0, built.stderr);
+  const lines = ["worker-1", "worker-2"].flatMap((name) => readFileSync(bed.log(name), "utf8").split("\n")).filter((line) => line.includes(client.traceId));
+  assert.deepEqual(lines.filter((line) => line.includes('"build succeeded"')).map((line) => (JSON.parse(line) as Record<string, unknown>)["trace_id"]), [client.traceId]);
 });
