@@ -42,7 +42,7 @@ static void write_spec(struct wr *w)
 	wr_u8(w, 0);
 	wr_u32(w, 1); wr_str(w, "a *:* rwm");
 	wr_u8(w, 1); wr_i64(w, -5); wr_u8(w, 0);
-	wr_str(w, "SIGTERM"); wr_u8(w, 1);
+	wr_str(w, "SIGTERM"); wr_u8(w, 1); wr_i64(w, 4096); wr_u32(w, 3);
 }
 
 static int decode(uint8_t *data, size_t len, struct spec *s, struct arena *arena, struct err *err)
@@ -77,7 +77,7 @@ static void whole(void)
 	STR(s.networks[0].addresses.v[0], "10.0.0.2/24"); CHECK(s.networks[0].gateway == NULL); EQ(s.networks[0].mtu, 1500);
 	EQ(s.seccomp.rules[0].args[0].value, 0x7e020000); EQ(s.rlimits[0].soft, -1); EQ(s.devices[0].gid, 4);
 	CHECK(s.cgroup.memory.set && !s.cgroup.memory_swap.set && s.cgroup.cpuset_cpus == NULL); EQ(s.cgroup.memory.v, 1 << 20);
-	EQ(s.oom_score_adj.v, -5); CHECK(!s.umask.set && s.log);
+	EQ(s.oom_score_adj.v, -5); CHECK(!s.umask.set && s.log); EQ(s.log_bound.max_bytes, 4096); EQ(s.log_bound.max_files, 3);
 	arena_free(&arena);
 
 	/* Every beginning of it is refused. */
