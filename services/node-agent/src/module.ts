@@ -4,7 +4,7 @@ import type { ContentStore } from "@gantry/content";
 import { fail } from "@gantry/contracts";
 import type { DigestCache } from "@gantry/digest-cache";
 import { advertised, type Credentials } from "@gantry/http";
-import { KeyedMutex, type Clock, type Logger, type Scope } from "@gantry/kernel";
+import { KeyedMutex, retry, type Clock, type Logger, type Scope } from "@gantry/kernel";
 import type { HostNetwork } from "@gantry/network";
 import type { NativeFs, Runtime } from "@gantry/runtime";
 import type { Snapshotter } from "@gantry/snapshots";
@@ -87,7 +87,10 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
     keepRegistered(agent, bus, identity, scope);
   };
   if (given instanceof Promise) {
-    given.then(online).catch((e: unknown) => {
+    given.then((bus) => retry(() => online(bus), {
+      clock: ports.clock, attempts: Number.POSITIVE_INFINITY, baseMs: 200, maxMs: 5_000, signal: stopping.signal,
+      onRetry: (e) => logger.warn({ err: e }, "the agent cannot take commands yet; it is tried again"),
+    })).catch((e: unknown) => {
       if (!stopping.signal.aborted) logger.error({ err: e }, "the agent has no bus, and stays alone");
     });
   } else {

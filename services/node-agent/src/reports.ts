@@ -11,13 +11,15 @@ const AHEAD = 32;
 const AGAIN_MS = 500;
 
 type Told = { kind: "report"; body: BodyOf<typeof nodeContainerReport> } | { kind: "notice"; body: BodyOf<typeof nodeContainerNotice> };
+type Waiting = Told & { readonly number: number };
 
 /** Tells the scheduler what happens here, in order. Nobody waits for it: while the bus is away, containers live on and this keeps what there is to tell. */
 export class Reporter {
   readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #waiting: Told[] = [];
-  #bus: Bus | null = null;
+  readonly #waiting: Waiting[] = [];
+  #bus: Pick<Bus, "publish"> | null = null;
+  #told = 0;
   #ahead = 0;
   #resting = false;
   #dropped = false;
@@ -27,7 +29,7 @@ export class Reporter {
     this.#logger = logger;
   }
 
-  connect(bus: Bus): void {
+  connect(bus: Pick<Bus, "publish">): void {
     this.#bus = bus;
     this.#pump();
   }
@@ -40,7 +42,7 @@ export class Reporter {
   }
 
   tell(told: Told): void {
-    this.#waiting.push(told);
+    this.#waiting.push({ ...told, number: this.#told++ });
     if (this.#waiting.length > KEPT) {
       this.#waiting.shift();
       if (!this.#dropped) this.#logger.warn({}, `more than ${KEPT} reports wait to be sent; the oldest are dropped`);
@@ -58,12 +60,14 @@ export class Reporter {
     }
   }
 
-  async #send(bus: Bus, told: Told): Promise<void> {
+  async #send(bus: Pick<Bus, "publish">, told: Waiting): Promise<void> {
     try {
       await (told.kind === "report" ? bus.publish(nodeContainerReport, told.body) : bus.publish(nodeContainerNotice, told.body));
     } catch (e) {
       this.#logger.debug({ container: told.body.containerId }, `a report was not sent, and waits: ${describeError(e)}`);
-      this.#waiting.unshift(told);
+      // In its place: others that were on their way come back too.
+      const place = this.#waiting.findIndex(({ number }) => number > told.number);
+      this.#waiting.splice(place < 0 ? this.#waiting.length : place, 0, told);
       this.#rest();
     } finally {
       this.#ahead--;

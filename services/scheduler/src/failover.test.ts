@@ -4,7 +4,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { on, openBus, type Bus } from "@gantry/bus";
-import { containerCreate, containerInspect, containerList, containerRemove, containerStart, imageResolve, nodeHeartbeat } from "@gantry/contracts";
+import { containerCreate, containerInspect, containerList, containerRemove, containerStart, imageResolve } from "@gantry/contracts";
 import { openDatabase, type Database } from "@gantry/database";
 import { newId, silentLogger, systemClock } from "@gantry/kernel";
 import { startPostgres, startRabbit, waitFor, type TestService } from "@gantry/testkit";
@@ -78,8 +78,6 @@ describe("two schedulers", { timeout: 300_000 }, () => {
     begin();
     await eventually("the first scheduler to act", () => schedulers[0]!.terms === 1);
     await node.register();
-    const beat = setInterval(() => { bus.publish(nodeHeartbeat, { nodeId: "n1", running: 0, memoryUsedBytes: 0 }).catch(() => {}); }, 500);
-    scope.defer(() => clearInterval(beat));
     await standIn();
   });
   after(async () => {

@@ -33,7 +33,7 @@ function believer(database: Database<SchedulerTables>, epoch: number): Leadershi
 const addRemoval = (leadership: Leadership, id: string, inTheMidst: () => Promise<void> = async () => {}) =>
   leadership.transaction(async (tx) => {
     await inTheMidst();
-    await tx.insertInto("removals").values({ id, node_id: "n1", asked_at: "" }).execute();
+    await tx.insertInto("removals").values({ id, node_id: "n1", asked_at: "", volumes: 0 }).execute();
   });
 const removals = async (database: Database<SchedulerTables>) => (await database.query.selectFrom("removals").select("id").execute()).map(({ id }) => id);
 
@@ -65,7 +65,7 @@ test("PostgreSQL: a write that had begun when another took over is refused too",
     // What the next one does on what it sees.
     await other.transaction(async (tx) => {
       const seen = await tx.selectFrom("removals").select("id").execute();
-      await tx.insertInto("removals").values({ id: `of two, who saw ${seen.length}`, node_id: "n1", asked_at: "" }).execute();
+      await tx.insertInto("removals").values({ id: `of two, who saw ${seen.length}`, node_id: "n1", asked_at: "", volumes: 0 }).execute();
     });
   }), Superseded);
   assert.deepEqual(await removals(database), ["of two, who saw 0"]);

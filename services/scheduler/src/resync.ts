@@ -8,6 +8,7 @@ import { afterState } from "./handlers/auto-remove.ts";
 import { Superseded } from "./leadership.ts";
 import { containersOnNode, deleteContainer, getContainer, saveState } from "./store/containers.ts";
 import { endRemoval, removalsOn } from "./store/removals.ts";
+import { forgetVolumes } from "./volumes.ts";
 
 const TIMEOUT_MS = 60_000;
 const REMOVE_TIMEOUT_MS = 120_000;
@@ -35,7 +36,7 @@ export async function resync(context: Context, nodeId: string): Promise<void> {
     reported.delete(record.id);
     await reconcile(context, record.id, record.seq, report ?? null);
   }
-  const waiting = new Set(await removalsOn(context.database.query, nodeId));
+  const waiting = new Set((await removalsOn(context.database.query, nodeId)).map(({ id }) => id));
   for (const id of reported.keys()) {
     if (!waiting.has(id) && await getContainer(context.database.query, id) === null) context.logger.warn({ nodeId, container: id }, "the node has a container that no record knows; it is left alone");
   }
@@ -70,12 +71,16 @@ async function reconcile(context: Context, id: string, seqBefore: number, report
 
 /** The node removes what was taken off the list while it could not be reached. */
 export async function settleRemovals(context: Context, nodeId: string): Promise<void> {
-  for (const id of await removalsOn(context.database.query, nodeId)) {
+  for (const { id, volumes } of await removalsOn(context.database.query, nodeId)) {
+    let removedVolumes: string[] = [];
     try {
-      await callNode(context, nodeId, nodeContainerRemove, { id, epoch: context.leader.epoch, force: true, volumes: true }, { timeoutMs: REMOVE_TIMEOUT_MS });
+      ({ removedVolumes } = await callNode(context, nodeId, nodeContainerRemove, { id, epoch: context.leader.epoch, force: true, volumes }, { timeoutMs: REMOVE_TIMEOUT_MS }));
     } catch (e) {
       if (!isGantryError(e, "NO_SUCH_CONTAINER")) throw e;
     }
-    await context.leader.transaction((tx) => endRemoval(tx, id));
+    await context.leader.transaction(async (tx, outbox) => {
+      await endRemoval(tx, id);
+      await forgetVolumes(context, tx, outbox, removedVolumes);
+    });
   }
 }

@@ -7,7 +7,7 @@ import {
   volumePrune, volumeRemove, type DockerEvent,
 } from "@gantry/contracts";
 import { openDatabase, type Database } from "@gantry/database";
-import { newId, silentLogger, systemClock } from "@gantry/kernel";
+import { isGantryError, newId, silentLogger, systemClock } from "@gantry/kernel";
 import { sharedPostgres, tempDir, uniqueName, waitFor } from "@gantry/testkit";
 import { databaseOptions, start, type SchedulerTables } from "./module.ts";
 import { PaperNode } from "./testing/paper-node.ts";
@@ -204,6 +204,25 @@ test("a second scheduler takes the epoch over, the first takes it back when it i
   await s.bus.call(containerStart, { ref: id });
   assert.equal((await inspect("after")).State.Status, "running");
   await s.bus.call(containerRemove, { ref: id, force: true, volumes: true });
+});
+
+test("docker rm -f while the node is unreachable: off the list at once, from the node when it is back, with its volumes only where that was asked for", async () => {
+  const [keeps, drops] = await Promise.all(["keeps", "drops"].map((name) => create({ Volumes: { "/data": {} } }, name))) as [string, string];
+  const volumeOf = async (ref: string) => (await inspect(ref)).Mounts.map((mount) => (mount as unknown as { Name: string }).Name)[0]!;
+  const [kept, dropped] = [await volumeOf(keeps), await volumeOf(drops)];
+  s.node.silent = true;
+  await waitFor(async () => (await s.bus.call(containerLocate, { ref: keeps })).unreachable !== undefined, { what: "the node to be unreachable", timeout: 30_000 });
+  await assert.rejects(s.bus.call(containerStart, { ref: keeps }), { code: "NODE_UNREACHABLE" });
+  await assert.rejects(s.bus.call(containerRemove, { ref: keeps, force: false, volumes: false }), /with -f it is taken off the list, and its node removes it then/);
+  await s.bus.call(containerRemove, { ref: keeps, force: true, volumes: false });
+  await s.bus.call(containerRemove, { ref: drops, force: true, volumes: true });
+  await Promise.all([gone(keeps), gone(drops)]);
+  assert.deepEqual([s.node.containers.has(keeps), s.node.containers.has(drops)], [true, true]);
+  s.node.silent = false;
+  await waitFor(() => !s.node.containers.has(keeps) && !s.node.containers.has(drops), { what: "the node to remove them" });
+  await waitFor(() => s.bus.call(volumeInspect, { name: dropped }).then(() => false, (e: unknown) => isGantryError(e, "NO_SUCH_VOLUME")), { what: "the volume's record to be gone" });
+  assert.equal((await s.bus.call(volumeInspect, { name: kept })).volume["Name"], kept);
+  await s.bus.call(volumeRemove, { name: kept, force: false });
 });
 
 test("a default bridge whose subnet a host has come to use moves, as long as nobody is on it", async () => {

@@ -214,7 +214,7 @@ async function createOnNode(context: Context, prepared: Prepared, image: Image):
     if (e instanceof Superseded) throw e;
     // The node may have made it all the same, or make it yet: a reply that came too late, or not at all.
     await context.leader.transaction(async (tx) => {
-      if (await deleteContainer(tx, id)) await addRemoval(tx, id, nodeId, rfc3339Nano(context.clock.nowNano()));
+      if (await deleteContainer(tx, id)) await addRemoval(tx, { id, volumes: true }, nodeId, rfc3339Nano(context.clock.nowNano()));
       for (const name of newVolumes) await deleteVolume(tx, name);
     });
     settleRemovals(context, nodeId).catch((cause: unknown) => context.logger.debug({ id, err: cause }, "what a failed create may have left is removed later"));

@@ -9,7 +9,7 @@ import { isRunning } from "../domain/state.ts";
 import { untilMillis } from "../domain/until.ts";
 import { deleteContainer, listContainers, resolveContainer } from "../store/containers.ts";
 import { addRemoval } from "../store/removals.ts";
-import { deleteVolume, getVolume } from "../store/volumes.ts";
+import { forgetVolumes } from "../volumes.ts";
 
 const TIMEOUT_MS = 120_000;
 
@@ -46,11 +46,8 @@ export async function removeContainer(context: Context, record: ContainerRecord,
   }
   await context.leader.transaction(async (tx, outbox) => {
     if (!await deleteContainer(tx, id)) return;
-    if (later) await addRemoval(tx, id, nodeId, rfc3339Nano(context.clock.nowNano()));
-    for (const volume of removedVolumes) {
-      const known = await getVolume(tx, volume);
-      if (known?.anonymous && await deleteVolume(tx, volume)) await emit(outbox, context.clock, "volume", "destroy", volume, { driver: "local" });
-    }
+    if (later) await addRemoval(tx, { id, volumes: options.volumes }, nodeId, rfc3339Nano(context.clock.nowNano()));
+    await forgetVolumes(context, tx, outbox, removedVolumes);
     await emitContainer(outbox, context.clock, record, "destroy");
   });
 }

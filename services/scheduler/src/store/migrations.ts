@@ -75,4 +75,9 @@ export const migrations: Readonly<Record<string, Migration>> = {
       await db.schema.alterTable("nodes").addColumn("available_since", "varchar(32)", (c) => c.notNull().defaultTo("")).execute();
     },
   },
+  "0005_removals_with_volumes": {
+    async up(db) {
+      await db.schema.alterTable("removals").addColumn("volumes", "integer", (c) => c.notNull().defaultTo(0)).execute();
+    },
+  },
 };

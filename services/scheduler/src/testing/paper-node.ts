@@ -1,7 +1,7 @@
 import { on, type Bus } from "@gantry/bus";
 import {
   fail, nodeContainerCreate, nodeContainerKill, nodeContainerPause, nodeContainerRemove, nodeContainerRename, nodeContainerReport, nodeContainerSize, nodeContainerStart,
-  nodeContainerStop, nodeContainerUpdate, nodeNetworkCreate, nodeNetworkRemove, nodeRegister, nodeResync, nodeVolumeCreate, nodeVolumeRemove, type ContainerState,
+  nodeContainerStop, nodeContainerUpdate, nodeHeartbeat, nodeNetworkCreate, nodeNetworkRemove, nodeRegister, nodeResync, nodeVolumeCreate, nodeVolumeRemove, type ContainerState,
 } from "@gantry/contracts";
 import { rfc3339Nano, systemClock } from "@gantry/kernel";
 
@@ -17,6 +17,8 @@ export class PaperNode {
   /** Thrown by the next start. */
   failure: Error | null = null;
   subnets: string[] = [];
+  /** Sends no heartbeat. */
+  silent = false;
   readonly #bus: Bus;
   readonly #nodeId: string;
 
@@ -52,7 +54,18 @@ export class PaperNode {
     await this.report(id, { status: "exited", exitCode, pid: 0, finishedAt: now() });
   }
 
-  serve(): Promise<AsyncDisposable> {
+  /** Takes commands and sends heartbeats, until it is disposed of. */
+  async serve(): Promise<AsyncDisposable> {
+    const beat = setInterval(() => {
+      if (!this.silent) this.#bus.publish(nodeHeartbeat, { nodeId: this.#nodeId, running: 0, memoryUsedBytes: 0 }).catch(() => {});
+    }, 500);
+    const scope = new AsyncDisposableStack();
+    scope.defer(() => clearInterval(beat));
+    scope.use(await this.#commands());
+    return scope;
+  }
+
+  #commands(): Promise<AsyncDisposable> {
     const state = (id: string) => this.change(id, {});
     return this.#bus.serve(`node.${this.#nodeId}`, [
       on(nodeContainerCreate, async ({ id, epoch, mounts }) => {
