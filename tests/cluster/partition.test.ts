@@ -162,13 +162,20 @@ test("SIGKILL of an agent amid ten creations and starts: each is carried out onc
   await bed.kill(host);
   await bed.start(host);
   const results = await runs;
-  assert.deepEqual(results.map(({ code }) => code), all.map(() => 0), results.map(({ stderr }) => stderr).join(""));
+  // An agent that takes longer to be back than its node's lease lasts is waited for that long, and the client is told.
+  for (const { code, stderr } of results) assert.ok(code === 0 || /node agent-3 is unreachable since/.test(stderr), stderr);
   await bed.ready();
-  for (const name of all) {
-    await eventually(`${name} to end`, async () => (await inspect(name, "{{.State.Status}} {{.State.ExitCode}}")) === "exited 0");
-    assert.equal(await bed.ok(["logs", name]), `ran ${name}`);
+  const records = async () => (await bed.ok(["ps", "-a", "--filter", "name=^once", "--format", "{{.Names}} {{.State}}"])).split("\n").filter(Boolean);
+  await eventually("all to end", async () => (await records()).every((row) => !row.endsWith("running")));
+  const known = (await records()).map((row) => row.split(" ")[0]!);
+  for (const [i, name] of all.entries()) {
+    const accepted = results[i]!.code === 0;
+    if (accepted) await eventually(`${name} to end`, async () => (await inspect(name, "{{.State.Status}} {{.State.ExitCode}}")) === "exited 0");
+    if (known.includes(name)) assert.match(await bed.ok(["logs", name]), accepted ? new RegExp(`^ran ${name}$`) : new RegExp(`^(ran ${name})?$`), "once");
   }
-  const kept = (await bed.exec(host, "ls", [join(bed.hosts[host]!.dir, "state", "containers")])).stdout.split("\n").filter((name) => /^[0-9a-f]{64}$/.test(name));
-  assert.equal(kept.length, all.length, "nothing half made is left");
+  await eventually("nothing half made to be left", async () => {
+    const kept = (await bed.exec(host, "ls", [join(bed.hosts[host]!.dir, "state", "containers")])).stdout.split("\n").filter((name) => /^[0-9a-f]{64}$/.test(name));
+    return kept.length === (await records()).length;
+  });
   assert.equal(await subnet(), before, "the host's own bridges are no other's");
 });
