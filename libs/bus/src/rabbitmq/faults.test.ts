@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect as connectTo, createServer, type AddressInfo, type Socket } from "node:net";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { isGantryError, systemClock, type Logger } from "@gantry/kernel";
+import { isGantryError, silentLogger, systemClock, type Logger } from "@gantry/kernel";
 import { startRabbit, waitFor, type TestService } from "@gantry/testkit";
 import { connect } from "amqplib";
 import { ask, happened, say, toil } from "../contract-suite/support.ts";
@@ -167,6 +167,25 @@ describe("RabbitMQ: faults", { timeout: 180_000 }, () => {
       return true;
     });
     await waitFor(() => done.includes("after"));
+  });
+});
+
+describe("RabbitMQ: memory alarm", { timeout: 60_000 }, () => {
+  test("a broker that is low on memory: what is sent is refused in time and with the reason, and messages are still taken from it", async () => {
+    await using rabbit = await startRabbit({ settings: { vm_memory_high_watermark: "{absolute,1000000}" } });
+    await using a = await openBus(rabbit.url, { service: "a", clock: systemClock, logger: silentLogger });
+    await using b = await openBus(rabbit.url, { service: "b", clock: systemClock, logger: silentLogger });
+    const heard: string[] = [];
+    await using _server = await b.serve("suite", [on(say, async ({ text }) => { heard.push(text); return { heard: text }; })]);
+    const blocked = (error: unknown) => isGantryError(error, "UNAVAILABLE") && /takes no messages for now \(it is low on memory or disk\): try again later/.test(error.message);
+    // The alarm is told to whoever publishes: the first message may be through before that.
+    await waitFor(() => a.send(say, { text: "early" }, { timeoutMs: 200 }).then(() => false, (error: unknown) => blocked(error)));
+    const outcomes = await Promise.allSettled([
+      ...Array.from({ length: 2_000 }, (_, n) => a.send(say, { text: `${n}` }, { timeoutMs: 1_000 })), a.call(say, { text: "call" }, { timeoutMs: 1_000 }),
+    ]);
+    for (const outcome of outcomes) assert.ok(outcome.status === "rejected" && blocked(outcome.reason), outcome.status === "rejected" ? String(outcome.reason) : "sent");
+    assert.ok(heard.every((text) => text === "early"), heard.join());
+    assert.deepEqual(await b.deadLetters.list("suite"), []);
   });
 });
 

@@ -105,6 +105,8 @@ export class KeptChannel implements AsyncDisposable {
     this.#ready.reject(fail("UNAVAILABLE", "the bus is closed"));
     const channel = this.#channel;
     this.#channel = null;
+    // While the broker takes nothing it does not read this, either: the channel goes with its connection.
+    if (this.#options.link.blocked !== null) return;
     await channel?.close().catch((error: unknown) => this.#options.logger.debug({}, `closing a channel: ${describeError(error)}`));
   }
 }

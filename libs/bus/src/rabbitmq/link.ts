@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import { fail } from "@gantry/contracts";
 import { backoffMs, describeError, type Clock, type GantryError, type Logger } from "@gantry/kernel";
 import { connect, type ChannelModel } from "amqplib";
@@ -123,9 +124,17 @@ export class Link implements AsyncDisposable {
     this.#ready.reject(reason);
     const model = this.#model;
     this.#model = null;
+    // A broker that takes nothing does not read that this one wishes to close, either.
+    if (this.#blocked !== null && model !== null) return cutOff(model);
     // A connection that is already going down has nothing left to close.
     await model?.close().catch((error: unknown) => this.#options.logger.debug({}, `closing the connection: ${describeError(error)}`));
   }
+}
+
+/** Ends the connection without the other side's word. */
+function cutOff(model: ChannelModel): void {
+  const { stream } = model.connection as unknown as { readonly stream: Socket };
+  stream.destroy();
 }
 
 /** The interval that the URL names, else the given one, rather than the broker's minute. */

@@ -79,7 +79,7 @@ export function rabbitServer({ home, address, port, mapperPort, distributionPort
         "log.file.level = warning",
         "log.console = false",
         "disk_free_limit.absolute = 10MB",
-        "vm_memory_high_watermark.absolute = 600MB",
+        ...(Object.hasOwn(settings, "vm_memory_high_watermark") ? [] : ["vm_memory_high_watermark.absolute = 600MB"]),
         "raft.wal_max_size_bytes = 16000000",
         ...(definitions.length > 0 ? [`load_definitions = ${directory}`] : []),
         "",
