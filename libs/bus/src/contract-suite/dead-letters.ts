@@ -197,7 +197,10 @@ export function deadLetterTests(suite: Suite): void {
         return body;
       })]);
       for (const text of ["1", "2"]) await suite.a.publish(touchy, { text });
-      const found = (await letters(suite, "subscriber", 2)).filter(({ message }) => message.name === touchy.name);
+      const found = await waitFor(async () => {
+        const own = (await suite.a.deadLetters.list("subscriber")).filter(({ message }) => message.name === touchy.name);
+        return own.length === 2 && own;
+      });
       assert.deepEqual(found.map(({ message }) => message.body), ["{\"text\":\"1\"}", "{\"text\":\"2\"}"]);
       works = true;
       await suite.a.deadLetters.retry(found[0]!.id);

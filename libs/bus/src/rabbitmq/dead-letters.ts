@@ -164,7 +164,8 @@ export class RabbitDeadLetters implements DeadLetters {
     } finally {
       clearTimeout(timer);
     }
-    return letters;
+    // What was given back before may be in another order.
+    return letters.toSorted((a, b) => (a.letter.lastFailedAt ?? "").localeCompare(b.letter.lastFailedAt ?? ""));
   }
 
   /** What handlers call a queue at the broker. */
