@@ -199,7 +199,7 @@ export function deadLetterTests(suite: Suite): void {
       for (const text of ["1", "2"]) await suite.a.publish(touchy, { text });
       const found = await waitFor(async () => {
         const own = (await suite.a.deadLetters.list("subscriber")).filter(({ message }) => message.name === touchy.name);
-        return own.length === 2 && own;
+        return own.length === 2 ? own : undefined;
       });
       assert.deepEqual(found.map(({ message }) => message.body), ["{\"text\":\"1\"}", "{\"text\":\"2\"}"]);
       works = true;
