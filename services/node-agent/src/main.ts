@@ -27,12 +27,17 @@ const content = new HttpContentStore({ http, address: config.imageStore });
 const snapshots = scope.use(await openSnapshots({ dir: join(config.stateDir, "snapshots"), native: native.fs, ...shared }));
 const runtime = scope.use(await startRuntime({ socket: join(config.stateDir, "run", "spawner.sock") }));
 const network = scope.use(await openHostNetwork({ native: native.net, instance: config.instance, ...shared }));
-/** Containers are looked after whether there is a broker or not. */
+/** Containers are looked after whether there is a broker or not; its connection ends after all else, whenever it came. */
+const connection = scope.use(new AsyncDisposableStack());
 const closing = new AbortController();
 const bus = retry(() => openBus(config.busUrl, { service: `node-agent ${config.nodeId}`, heartbeatSeconds: 3, ...shared }), {
   clock: systemClock, attempts: Number.POSITIVE_INFINITY, baseMs: 200, maxMs: 2_000, signal: closing.signal,
   onRetry: (e) => logger.warn({ err: e }, "no message broker yet; it is tried again"),
-}).then((opened) => scope.use(opened));
+}).then(async (opened) => {
+  if (!connection.disposed) return connection.use(opened);
+  await opened[Symbol.asyncDispose]();
+  throw new Error("the agent is being stopped");
+});
 bus.catch(() => {});
 scope.defer(() => closing.abort());
 await start(config, { bus, cache, credentials: http.credentials, content, snapshots, native: native.fs, runtime, network, ...shared }, scope);

@@ -79,12 +79,14 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   const bound = await serveHttp(agent, config.listen, ports.credentials, scope);
   startWithAgent(agent);
   const identity = { address: advertised(bound, config.address, ports.credentials), labels: config.labels, stateDir: config.stateDir };
+  /** What there is once there is a bus: it ends after `stopping`, whenever it came. */
+  const connected = scope.use(new AsyncDisposableStack());
   const online = async (bus: Bus): Promise<void> => {
     agent.reporter.connect(bus);
-    scope.use(await bus.serve(`node.${config.nodeId}`, [
+    connected.use(await bus.serve(`node.${config.nodeId}`, [
       ...containerRoutes(agent), ...execRoutes(agent), ...networkRoutes(agent), ...volumeRoutes(agent), ...resyncRoutes(agent),
     ], { exclusive: true, concurrency: config.concurrency, maxAttempts: ATTEMPTS }));
-    keepRegistered(agent, bus, identity, scope);
+    keepRegistered(agent, bus, identity, connected);
   };
   if (given instanceof Promise) {
     given.then((bus) => retry(() => online(bus), {

@@ -199,6 +199,13 @@ test("an agent that comes back finds what runs, and what ended without it", asyn
   await Promise.all([remove(alive), remove(dies), remove(third)]);
 });
 
+test("an agent to which its bus comes later ends when it is told to, registered or not", { timeout: 60_000 }, async () => {
+  await rig.stopAgent();
+  await rig.startAgent({ busLater: true });
+  await rig.stopAgent();
+  await rig.startAgent();
+});
+
 test("commands of an earlier scheduler are refused, and nothing is left of what was removed", async () => {
   await assert.rejects(rig.bus.call(nodeContainerStart, { id: newId(), epoch: 0 }, { node: "n1" }), { code: "STALE_EPOCH" });
   assert.deepEqual(readdirSync(join(rig.dir, "containers")).filter((name) => !name.startsWith(".trash")), ["epoch"]);

@@ -63,7 +63,8 @@ export class Rig {
     return rig;
   }
 
-  async startAgent(): Promise<void> {
+  /** `busLater`: it begins without a bus, as on a host of a fleet. */
+  async startAgent({ busLater = false }: { busLater?: boolean } = {}): Promise<void> {
     const scope = new AsyncDisposableStack();
     const native = loadNative();
     const shared = { clock: systemClock, logger: silentLogger };
@@ -74,7 +75,7 @@ export class Rig {
     await agent.start({
       nodeId: "n1", stateDir: this.dir, listen: `unix:${join(this.dir, "run/node.sock")}`, address: "", instance: this.instance, cgroupParent: this.cgroupParent, labels: {},
       concurrency: 64,
-    }, { bus: this.bus, content: this.content, cache: new MemoryDigestCache({ clock: systemClock }), credentials: null, snapshots, native: native.fs, runtime, network: this.network, ...shared }, scope);
+    }, { bus: busLater ? Promise.resolve(this.bus) : this.bus, content: this.content, cache: new MemoryDigestCache({ clock: systemClock }), credentials: null, snapshots, native: native.fs, runtime, network: this.network, ...shared }, scope);
     this.#agent = scope;
     await waitFor(async () => (await this.bus.call(schedulerInfo, {})).nodes.length === 1);
   }
