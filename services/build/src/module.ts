@@ -51,6 +51,8 @@ export interface Running {
   readonly address: string;
 }
 
+/** Deliveries before a command is dead-lettered: each end of a worker that had it in hand is one. */
+const ATTEMPTS = 10;
 const SIGKILL = 9;
 const MAX_RENEW_MS = 1_000;
 const HOUR_MS = 3_600_000;
@@ -96,7 +98,7 @@ export async function start(config: Config, ports: Ports, scope: Scope): Promise
   }));
   observeJobs(database, () => worker.running, scope);
   scope.use(await bus.subscribe([progressRoute(worker, signals)]));
-  scope.use(await bus.serve("build", jobRoutes({ bus, store, reader, cache: steps, signals, logsAddress: address })));
+  scope.use(await bus.serve("build", jobRoutes({ bus, store, reader, cache: steps, signals, logsAddress: address }), { maxAttempts: ATTEMPTS }));
   await upkeep.takeBack(config.worker);
   await worker.start();
   scope.use(new Janitor({
