@@ -31,6 +31,7 @@ export const PACKAGES = {
     "libcap2-bin": "reads capabilities of containers' processes",
     "strace": "counts what a start costs",
     "openssl": "certificates of servers and clients",
+    "docker-compose": "brings up projects, and Gantry's own services, through the Docker API",
     "chromium": "the browser in which the dashboard is tested",
   },
   bench: {
